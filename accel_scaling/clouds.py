@@ -75,6 +75,7 @@ class Cloud:
         image_path_command: puts the Python of its usual images on the PATH, as Ray's own defaults do; it must succeed
             where there is no such image.
         image_keys: the keys of a node_config that may name an image.
+        machine_key: the key of a node_config that names a machine type, or a list of them; empty where it takes none.
         rehearsal_modules: what must be importable to rehearse it.
         defaults_of: the provider of Ray whose defaults.yaml suits it; by default its own.
         lists_places: what ships of its regions is the answer of its own API; else a note is all that comes of it.
@@ -98,6 +99,7 @@ class Cloud:
     sdk_floors: tuple[tuple[str, str], ...] = ()
     image_path_command: str = "true"
     image_keys: tuple[str, ...] = ()
+    machine_key: str = ""
     stock: bool = True
     has_tpus: bool = False
     is_default: bool = False

@@ -276,15 +276,26 @@ RESERVATION_FRESH_S = 10.0
 RESERVATION_AGAIN_S = 60.0
 """Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
 
+NOT_YET_LOGGED_AGAIN_S = 3600.0
+"""Between two lines in the autoscaler's log about a place that is not open yet, for the same reason: each minute it is
+asked for again, and nothing is wrong."""
+
 AWS_BLOCK_ENDS_BEFORE_S = 1800.0
 """EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
-"Capacity Blocks for ML")."""
+"Capacity Blocks for ML"); aws_capacity_types.csv has the types for which it is another time."""
 
 BLOCK_LEAST_S = 120.0
 """For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""
 
 AWS_BLOCK_LOOK_S = 300.0
 """Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
+
+AWS_TAKEN_BACK_S = 120.0
+"""Between the moment at which the owner of an interruptible reservation takes its machines back, and their end (EC2
+User Guide, "Interruptible Capacity Reservations for capacity owners")."""
+
+AWS_LENDER_LOOK_S = 10.0
+"""Between two questions whether the owner takes machines back: of the two minutes, no more than this is lost."""
 
 NOT_ALLOWED_S = 600.0
 """Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""

@@ -19,6 +19,7 @@ from accel_scaling._ray.facts import (
     OVERRIDE_RESOURCES,
     tpu_head_pod_type,
 )
+from accel_scaling.boot.bought_labels import MACHINE
 from accel_scaling.families.registry import all_families
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
@@ -62,7 +63,8 @@ def name_machine_type(environment: MutableMapping[str, str]) -> None:
     if environment.get(INSTANCE_TYPE_NAME):
         return
     with contextlib.suppress(ValueError, AttributeError):
-        if name := json.loads(environment.get(OVERRIDE_LABELS) or "{}").get(LABEL_INSTANCE_TYPE):
+        labels = json.loads(environment.get(OVERRIDE_LABELS) or "{}")
+        if name := labels.get(LABEL_INSTANCE_TYPE) or environment.get(MACHINE):
             environment[INSTANCE_TYPE_NAME] = str(name)
 
 

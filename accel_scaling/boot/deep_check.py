@@ -54,16 +54,25 @@ def deep_check_of(environment: Mapping[str, str]) -> DeepCheck | None:
     return DeepCheck(str(row["command"]), bool(row["memory"]), float(row["within_s"]), dict(row["at_least"]))
 
 
-def tried(verdict: Verdict, check: DeepCheck | None) -> Verdict:
+def tried(verdict: Verdict, check: DeepCheck | None, before: str = "") -> Verdict:
     """Return the verdict after the devices were tried: the same one with the seconds, or Unhealthy, or TooSlow.
 
     Args:
         verdict: of the boot check; only a machine that holds its promise, with accelerators in it, is tried.
         check: what is tried; None for nothing.
+        before: what an earlier command of the same start has found; it does not run again then.
     """
     promises = any(amount > 0 and may_be_accelerator(name) for name, amount in verdict.promised.items())
     if check is None or not verdict.confirmed or not promises:
         return verdict
+    if before:
+        return replace(_noted(verdict, before), tried=before)
+    after = _tried(verdict, check)
+    note = after.message.removeprefix(verdict.message).removeprefix("; ") if after.confirmed else ""
+    return replace(after, tried=note)
+
+
+def _tried(verdict: Verdict, check: DeepCheck) -> Verdict:
     began_s = time.monotonic()
     if check.command:
         verdict = _tried_by_command(verdict, check)

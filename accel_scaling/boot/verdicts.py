@@ -106,6 +106,7 @@ class Verdict:
         advice: what to do, the end of the message; empty where there is nothing to do.
         others: the words of the other promised accelerators that the machine does not have as promised.
         here: the units that the machine has of each promised resource, of the devices that the verdict is about.
+        tried: what the active check of the devices has found, where they have passed or could not be tried.
         measured: what the memory test found of each device; empty where it did not run.
     """
 
@@ -116,6 +117,7 @@ class Verdict:
     advice: str = ""
     others: tuple[VerdictWord, ...] = ()
     here: dict[str, float] = field(default_factory=dict)
+    tried: str = ""
     measured: list[dict[str, Any]] = field(default_factory=list)
 
     @property

@@ -96,6 +96,13 @@ CAPACITY_TYPES = Table(
             ListOf(Text("on-demand|spot|flex-start|reserved", "on-demand, spot, flex-start and reserved")),
             "every way in which it is sold; reserved: for those who have a reservation or a Capacity Block",
         ),
+        Column(
+            "block_end_min",
+            Number(),
+            "so long before the end of their Capacity Block its machines are terminated; empty for half an hour",
+            EMPTY,
+            "minutes",
+        ),
         SOURCE,
     ),
     key=("types",),

@@ -16,7 +16,7 @@ from accel_scaling.cli.common import write_note
 from accel_scaling.cli.plan_existing import existing_json, existing_table
 from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_table, with_replicas
 from accel_scaling.cluster.capacity import CapacityType
-from accel_scaling.cluster.capacity_text import order_words
+from accel_scaling.cluster.capacity_text import in_order, order_words
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.families.catalog import load_catalog
@@ -211,6 +211,7 @@ def _node(cluster: AutoscalerCluster, answer: Plan, row: PlannedNodes, prices: P
     content: dict[str, Any] = {
         "node_type": row.node_type,
         "instance_type": row.instance_type,
+        **_other_machines(cluster, row),
         "count": row.count,
         "launched": row.launched,
         "for": [{"demand": text, "count": count} for text, count in row.uses],
@@ -230,7 +231,7 @@ def _launched(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Pric
     cells = [
         [
             row.node_type,
-            row.instance_type,
+            _machines(cluster, row),
             order_words(_capacity_types(cluster, row)),
             f"{row.count}",
             plan_costs.cell(cluster, prices, row) if prices is not None else "",
@@ -246,6 +247,17 @@ def _launched(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Pric
     shown = [heads[number] for number in kept]
     right = {shown.index(name) for name in ("nodes", "an hour") if name in shown}
     return render(shown, [[row[number] for number in kept] for row in cells], right=right)
+
+
+def _other_machines(cluster: AutoscalerCluster, row: PlannedNodes) -> dict[str, Any]:
+    node_type = cluster.types.get(row.node_type)
+    return {"other_instance_types": list(node_type.others)} if node_type and node_type.others else {}
+
+
+def _machines(cluster: AutoscalerCluster, row: PlannedNodes) -> str:
+    """Return the machine type, or those of a list: ``p5e.48xlarge, then p5en.48xlarge``."""
+    node_type = cluster.types.get(row.node_type)
+    return in_order(node_type.instance_types) if node_type else row.instance_type
 
 
 def _capacity_types(cluster: AutoscalerCluster, row: PlannedNodes) -> tuple[CapacityType, ...]:

@@ -44,7 +44,7 @@ def total_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices) -> str:
 def _range(costs: Total) -> str:
     if costs.highest == costs.first:
         return ""
-    return f" if the first capacity type of each node type has room; up to {costs.highest:.2f} if not"
+    return f" if the first choice of each node type has room; up to {costs.highest:.2f} if not"
 
 
 def notes(cluster: AutoscalerCluster, answer: Plan) -> list[str]:

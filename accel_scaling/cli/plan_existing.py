@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cli.plan_costs import amount
+from accel_scaling.cluster.capacity_text import in_order
 from accel_scaling.plan.costs import cost_of_existing
 from accel_scaling.tables import render
 from accel_scaling.terminal import bold
@@ -67,4 +68,4 @@ def existing_json(cluster: AutoscalerCluster, nodes: ExistingNodes, prices: Pric
 
 def _instance_type(cluster: AutoscalerCluster, nodes: ExistingNodes) -> str:
     node_type = cluster.types.get(nodes.node_type)
-    return node_type.instance_type if node_type else ""
+    return nodes.instance_type or (in_order(node_type.instance_types) if node_type else "")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster import capacity, networks
+from accel_scaling.cluster import capacity, machine_lists, networks
 from accel_scaling.cluster.capacity import CapacityType, capacity_orders
 from accel_scaling.cluster.node_type_defaults import default_types_note
 from accel_scaling.cluster.policies import (
@@ -20,7 +21,7 @@ from accel_scaling.cluster.policies import (
 )
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.shape import check_shape
-from accel_scaling.errors import ClusterConfigError, MachineInTemplateError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.families.catalog import load_catalog
 from accel_scaling.inputs.file_text import expanded
 from accel_scaling.message_text import shown
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.clouds import Cloud
     from accel_scaling.cluster.capacity import CapacityEntry
+    from accel_scaling.cluster.node_config_reader import NodeConfigReader
     from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy
 
 
@@ -73,79 +75,22 @@ class Placement:
     zones: tuple[str, ...] = ()
 
 
-class NodeConfigReader(Protocol):
-    """The part ``node_config`` of a cloud's folder: what its node_configs and its provider section mean.
-
-    ``location`` is the node type's place in the cluster file, such as ``available_node_types.a100``: each error begins
-    with it. None of these functions asks the network.
-    """
-
-    def machine(self, location: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
-        """Return what a node_config names.
-
-        Raises:
-            MachineInTemplateError: a template of the account names it.
-            ClusterConfigError: a key is missing, of the wrong kind, or contradicts another.
-            AccelScalingError: the catalog does not have the machine.
-        """
-
-    def check_node_config(self, location: str, node_config: dict[str, Any]) -> None:
-        """Refuse what the cloud would refuse at a launch: unknown keys, and values of the wrong kind.
-
-        The cloud's own model of the request says so, as far as its SDK is installed.
-
-        Raises:
-            ClusterConfigError: names the key, what it holds, and what it may hold.
-        """
-
-    def placement(self, provider: dict[str, Any]) -> Placement:
-        """Return where the cluster's machines run.
-
-        Raises:
-            ClusterConfigError: region or zones are missing where the cloud needs them, or contradict each other.
-        """
-
-    def check_offered(self, node_type: NodeType, cluster: Cluster) -> None:
-        """Refuse a machine that the cluster's region or zones do not have, as far as the catalog knows.
-
-        Raises:
-            AccelScalingError: names the key, and where the machine is offered.
-        """
-
-    def cluster_notes(self, cluster: Cluster) -> list[str]:
-        """Return notes about the provider section and all node types together.
-
-        Raises:
-            ClusterConfigError: something of this cloud alone that nobody else checks is wrong.
-        """
-
-    def network_devices(self, node_type: NodeType, provider: dict[str, Any]) -> int:
-        """Return how many EFA or RDMA devices a machine of a node type has, by ``provider.network`` or by itself.
-
-        Raises:
-            ClusterConfigError: it cannot have the network.
-        """
-
-    def with_image(
-        self, node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
-    ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return the node_config with the image that it lacks, and notes for the user."""
-
-
 @dataclass(frozen=True)
 class NodeType:
     """A node type of a cluster file, read.
 
     Attributes:
         name: its key below available_node_types.
-        node_config: as the file has it; with what its instance template holds, where the cloud was asked.
-        machine: what one node is.
+        node_config: as the file has it, with the first machine type of a list; with what its instance template holds,
+            where the cloud was asked.
+        machine: what one node is; of a list, the first one.
         resources: the user's own resources.
         labels: the user's own labels.
         is_head: it is the head node's type.
         system: the Ubuntu of the default images of the cluster, ``22.04``; empty where that is not known.
         order: its capacity types of `provider.capacity`, in the order in which they are tried; none where its
             node_config alone says how its machines are bought.
+        others: what one node is as well, in the order of its list of machine types.
     """
 
     name: str
@@ -156,6 +101,12 @@ class NodeType:
     is_head: bool = False
     system: str = ""
     order: tuple[CapacityEntry, ...] = ()
+    others: tuple[NodeMachine, ...] = ()
+
+    @property
+    def machines(self) -> tuple[NodeMachine, ...]:
+        """What one node may be, in the order in which that is tried."""
+        return (self.machine, *self.others)
 
     @property
     def capacity_types(self) -> tuple[CapacityType, ...]:
@@ -167,7 +118,7 @@ class NodeType:
     @property
     def location(self) -> str:
         """Its place in the cluster file, for errors and notes."""
-        return f"available_node_types.{self.name}"
+        return f"available_node_types.{self.name.removesuffix(f' ({self.machine.name})')}"
 
 
 @dataclass(frozen=True)
@@ -241,15 +192,28 @@ class Cluster:
             example = f"{a} {self.cloud.title} region there, such as {self.cloud.region_example}"
             raise ClusterConfigError(f"provider.region is missing; name {example}")
 
-    def check_offered(self) -> None:
+    def check_offered(self) -> list[str]:
         """Refuse machines that the cluster's region or zones do not have, as far as the catalog knows.
+
+        Returns:
+            Notes about machines of lists that have others.
 
         Raises:
             AccelScalingError: the first node type with such a machine, named with its key.
         """
-        reader = node_config_reader(self.cloud)
-        for node_type in self.node_types.values():
-            reader.check_offered(node_type, self)
+        return machine_lists.raised_or_noted(self, self.refused())
+
+    def refused(self) -> dict[str, AccelScalingError]:
+        """Return why the cluster's region or zones do not have the machines of some node types; see `check_offered`."""
+        refused = {name: self._not_offered(node_type) for name, node_type in self.node_types.items()}
+        return {name: error for name, error in refused.items() if error}
+
+    def _not_offered(self, node_type: NodeType) -> AccelScalingError | None:
+        try:
+            node_config_reader(self.cloud).check_offered(node_type, self)
+        except AccelScalingError as error:
+            return error
+        return None
 
 
 def read_config(config: Any, catalog: Catalog | None = None) -> Cluster:
@@ -284,22 +248,37 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     capacity.check_node_types(orders, config["available_node_types"])
     reader = node_config_reader(cloud)
     node_types, in_templates = {}, {}
+    head = config["head_node_type"]
     for name, node_type in config["available_node_types"].items():
-        node_config = node_type.get("node_config") or {}
         location, order = f"available_node_types.{name}", orders.get(name, ())
-        bought = [with_capacity(cloud, name, node_config, entry) for entry in order] or [node_config]
+        # One for each machine type: a list of them is read as its first, and each of the others beside it.
+        each = machine_lists.each_of(f"{location}.node_config", node_type.get("node_config") or {}, cloud.machine_key)
+        ways = [
+            [with_capacity(cloud, name, node_config, entry) for entry in order] or [node_config] for node_config in each
+        ]
         try:
-            machine = _one_machine([reader.machine(location, one, catalog) for one in bought])
+            machine, *others = [_one_machine([reader.machine(location, one, catalog) for one in way]) for way in ways]
         except MachineInTemplateError as error:
-            reader.check_node_config(location, node_config)
+            reader.check_node_config(location, each[0])
             in_templates[name] = str(error)
             continue
-        for one in bought:
+        if others:
+            _check_list(f"{location}.node_config.{cloud.machine_key}", provider, [machine, *others])
+        for one in itertools.chain.from_iterable(ways):
             reader.check_node_config(location, one)
-        is_head = name == config["head_node_type"]
+        is_head = machine_lists.owner_of(provider, name) == head
         given = node_type.get("resources") or {}, node_type.get("labels") or {}
-        node_types[name] = NodeType(name, node_config, machine, *given, is_head=is_head, order=order)
+        node_types[name] = NodeType(name, each[0], machine, *given, is_head=is_head, order=order, others=tuple(others))
     return Cluster(config, cloud, catalog, node_types, *policies, in_templates)
+
+
+def _check_list(at: str, provider: Mapping[str, Any], machines: Sequence[NodeMachine]) -> None:
+    machine_lists.check_alike(at, [one.machine for one in machines])
+    if provider.get("type") != "external":
+        raise ClusterConfigError(
+            f"{at} is a list of machine types, and Ray's own provider takes one: write it alone, or use the provider "
+            "of this package (`type: external`)"
+        )
 
 
 def with_capacity(cloud: Cloud, node_type: str, node_config: dict[str, Any], entry: CapacityEntry) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import LABEL_REGION, LABEL_ZONE
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import capacity_labels
-from accel_scaling.cluster.capacity_notes import label_notes
-from accel_scaling.cluster.cluster import node_config_reader, read_config
+from accel_scaling.cluster.capacity_notes import head_notes, label_notes
+from accel_scaling.cluster.cluster import node_config_reader, read_checked, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.docker_checks import add_docker
 from accel_scaling.cluster.node_needs import (
@@ -28,7 +29,7 @@ from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands, empty_notes
 from accel_scaling.cluster.visible_variables import visible_notes
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.promise import Promise, of_slice, promise_for
+from accel_scaling.fill.promise import Promise, of_slice, promise_for, without_machine
 from accel_scaling.fill.users_own import BootCheck, with_users_own
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         AccelScalingError: a node type that cannot be filled, or a start command that the boot check does not reach;
             nothing is half-filled.
     """
-    if offerings:
-        cluster.check_offered()
+    given, key = cluster.config, cluster.cloud.machine_key
+    separated = machine_lists.separated(given, key) if key else given
+    if separated is not given:
+        cluster = replace(read_checked(separated, cluster.catalog), notes=cluster.notes)
+    not_offered = cluster.check_offered() if offerings else []
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
     start_notes = check_start_commands(cluster.config)
@@ -76,14 +80,18 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     filled, need_notes = _with_needs(cluster)
     for name, promise in promised.items():
         filled["available_node_types"][name] |= {"resources": promise.resources, "labels": promise.labels}
-    return filled, [
+    if separated is not given:
+        filled = machine_lists.without_others(filled, given, key)
+    notes = [
         *cluster.notes,
         *unread_notes(cluster.provider, cluster.cloud),
         *cluster.in_templates.values(),
         *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
+        *not_offered,
         *(note for promise in promised.values() for note in promise.notes),
         *_added_cpus(cluster, promised),
         *label_notes(cluster),
+        *head_notes(cluster),
         *_not_refused(cluster),
         *need_notes,
         *cloud_notes,
@@ -92,6 +100,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         *(setup_notes(cluster.config, cluster.cloud) if cluster.is_ours else []),
         *visible_notes(cluster, {name: promise.resources for name, promise in promised.items()}),
     ]
+    return filled, list(dict.fromkeys(notes))  # of a list's machines, each may have the same
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:
@@ -103,9 +112,11 @@ def promises(cluster: Cluster) -> dict[str, Promise]:
     result = {}
     for name, node_type in cluster.node_types.items():
         promised = promise_of(node_type.location, node_type.machine, head=node_type.is_head)
+        if node_type.others or node_type.name in machine_lists.of_lists(cluster.provider):
+            promised = without_machine(promised)
         placed = replace(promised, labels={**promised.labels, **_placement_labels(cluster, node_type)})
         check_own_promise(node_type.location, node_type.resources, node_type.labels)
-        policy = cluster.confirmation.of(name)
+        policy = cluster.confirmation.of(machine_lists.owner_of(cluster.provider, name))
         joins = policy is OnMismatch.JOIN and node_type.machine.slice is None
         result[name] = with_users_own(
             placed,

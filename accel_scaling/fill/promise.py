@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import (
@@ -44,6 +44,12 @@ class Promise:
     not_held: str = ""
     joins_with: dict[str, int] = field(default_factory=dict)
     false_labels: dict[str, str | None] = field(default_factory=dict)
+
+
+def without_machine(promised: Promise) -> Promise:
+    """Return a promise that names no machine type: of a list, only the machine that came knows its own."""
+    labels = {key: value for key, value in promised.labels.items() if key != LABEL_INSTANCE_TYPE}
+    return replace(promised, labels=labels)
 
 
 def accelerator_types(chip: Chip) -> tuple[str, ...]:

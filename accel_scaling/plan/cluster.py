@@ -62,6 +62,7 @@ class AutoscalerNodeType:
         after_fill: what the group is after `kuberay fill`; None where a fill changes nothing.
         quarantined: why it is not launched for a while, as the end of a sentence; empty where it is.
         has_machine: a node of it has a machine of its own, so the machine's price is the node's.
+        others: the machine types that a node may have as well, in the order of its list.
     """
 
     name: str
@@ -80,6 +81,7 @@ class AutoscalerNodeType:
     after_fill: AfterFill | None = None
     quarantined: str = ""
     has_machine: bool = True
+    others: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -103,6 +105,11 @@ class AutoscalerNodeType:
         if attached is None:
             return self.machine.name
         return f"{machine.name}+{machine.count}x{attached}"
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """The machine types that a node may have, in the order in which they are tried."""
+        return (self.instance_type, *self.others)
 
     @property
     def types(self) -> list[str]:
@@ -215,6 +222,7 @@ def _node_type(in_ray: Any, read: cluster_file.Cluster, *, limited: bool, not_he
         attached=_attached(own.machine, read.catalog),
         capacity_types=own.capacity_types,
         not_held=not_held,
+        others=tuple(one.name for one in own.others),
     )
 
 

@@ -128,6 +128,7 @@ class ExistingNodes:
         verdict: of their boot check; empty where they had none.
         count: how many.
         joined: they are Ray nodes; False for those on their way.
+        instance_type: the cloud's name for the machine, as they announce it; empty where they do not.
     """
 
     node_type: str
@@ -136,6 +137,7 @@ class ExistingNodes:
     verdict: str
     count: int
     joined: bool = True
+    instance_type: str = ""
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,12 @@ class Prices:
 
     by_type: Mapping[CapacityType, Mapping[str, float]]
 
-    def of(self, node_type: AutoscalerNodeType, bought: CapacityType) -> float | None:
-        """Return the price of an hour of a node that is bought in one way; None where the list has none."""
+    def of(self, node_type: AutoscalerNodeType, instance_type: str, bought: CapacityType) -> float | None:
+        """Return the price of an hour of a node of one machine type, bought in one way; None where there is none."""
         if not node_type.has_machine:
             return None
         # A spot node without a spot price has none: with the on-demand price the sum would be wrong and look right.
-        return self.by_type[bought].get(node_type.instance_type)
+        return self.by_type[bought].get(instance_type)
 
 
 def read_prices(path: Path) -> Prices:

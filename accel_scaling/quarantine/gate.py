@@ -8,7 +8,6 @@ Prometheus. Elsewhere (`ray up` on a laptop) it lets every launch pass.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from dataclasses import replace
@@ -24,6 +23,7 @@ from accel_scaling.quarantine.machine import Machine, Reason, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
 from accel_scaling.quarantine.metrics import Metrics
 from accel_scaling.quarantine.node_type_limits import NodeTypeLimits
+from accel_scaling.quarantine.quarantine_log import QuarantineLog
 from accel_scaling.quarantine.record import CONFIRMED, Cause, Record
 from accel_scaling.quarantine.worker_counts import WorkerCounts
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from accel_scaling.quarantine.ledger import Ledger
-
-logger = logging.getLogger(__name__)
 
 
 class Gate:
@@ -69,7 +67,7 @@ class Gate:
         self._counts = WorkerCounts()
         # Machines that counted as good boots when they were confirmed, before anybody knew who has joined.
         self._good_boots: set[str] = set()
-        self._drivers = drivers or DriverMessages()
+        self._drivers, self._log = drivers or DriverMessages(), QuarantineLog()
         self._limits = NodeTypeLimits(config_path, self._counts, self._metrics)
 
     @property
@@ -335,7 +333,7 @@ class Gate:
         before = ledgers[-1].record(node_type).quarantines
         new = [quarantine for quarantine in record.quarantines if quarantine not in before]
         for quarantine in new:
-            logger.error("%s", messages.begun(node_type, quarantine))
+            self._log.begun(node_type, quarantine)
         if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
             self._drivers.begun(node_type, new[-1], self._clock())
         # Boots alone change no limit.

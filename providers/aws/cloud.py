@@ -48,6 +48,7 @@ CLOUD = AWS(
         """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
     ),
     image_keys=("ImageId", "LaunchTemplate"),
+    machine_key="InstanceType",
     rehearsal_modules=("ray", "boto3", "moto"),
     provider_keys=(
         "region",

@@ -45,6 +45,7 @@ class MachineLaunch:
         *,
         reserved: ReservedLaunches,
         order: Sequence[CapacityEntry] = (),
+        machines: Mapping[str, dict[str, Any]] | None = None,
     ) -> None:
         """Launch with the parts of one provider.
 
@@ -57,8 +58,9 @@ class MachineLaunch:
             reserved: shapes launches into reservations.
             order: the node type's capacity types, in the order to try them; none where its node_config alone says how
                 its machines are bought.
+            machines: the node_config of each machine type of a list; none where the node type has one machine type.
         """
-        self._order, self._reserved = order, reserved
+        self._order, self._reserved, self._machines = order, reserved, machines or {}
         self._names: Sequence[str] = ()  # the zones
         self._places: dict[str, str] = {}  # machine -> the place that it was launched in
         self._new = new
@@ -71,7 +73,7 @@ class MachineLaunch:
         self._undecided: Request | None = None
 
     def run(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
-        """Launch ``count`` machines, by each capacity type zone after zone, in the order of ``SubnetIds``.
+        """Launch ``count`` machines, by each capacity and machine type, zone after zone in the order of ``SubnetIds``.
 
         Raises:
             NodeLaunchException: AWS's code and message, and how many came; those are kept.
@@ -82,7 +84,9 @@ class MachineLaunch:
         self._names = zones
 
         key = f"provider.{CAPACITY}.{_ray.node_type_of(tags)}"
-        ways = offers(self._order, zones, node_config, tags, functools.partial(with_capacity, key))
+        ways = offers(
+            self._order, zones, node_config, tags, functools.partial(with_capacity, key), machines=self._machines
+        )
         ways = self._reserved.in_their_zones(ways)
 
         def launch(allowed: list[str]) -> Launch:
@@ -158,7 +162,7 @@ class MachineLaunch:
             while len(made) < count:
                 answer = self._new.ask(self._new.request(node_config, way.tags, count - len(made)), tries)
                 self._keep(answer.machines)
-                if way.entry is not None:
+                if way.place != way.zone:
                     self._places.update((name, way.place) for name in answer.machines)
                 made += answer.machines
                 failure = answer.failure
@@ -185,7 +189,7 @@ class MachineLaunch:
         return zones
 
     def _shortfall(self, launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> Exception:
-        machine_type, failure = node_config.get("InstanceType", "?"), launch.failure
+        machine_type, failure = " or ".join(self._machines) or node_config.get("InstanceType", "?"), launch.failure
         tried = f" (tried in {', '.join(map(place_text, launch.zones))})" if any(launch.zones) else ""
         later = ""
         if self._undecided is not None:

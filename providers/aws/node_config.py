@@ -10,7 +10,6 @@ from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import NodeMachine, Placement
-from accel_scaling.cluster.machine_lists import check_one_machine
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
@@ -66,8 +65,6 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         ClusterConfigError: there is no ``InstanceType``, or a market that EC2 does not have.
         UnknownInstanceTypeError: the catalog does not have it.
     """
-    key = f"{location}.node_config.InstanceType"
-    check_one_machine(key, node_config.get("InstanceType"), lambda one: catalog.machine_type(CLOUD.name, one))
     name = _instance_type(location, node_config)
     market = _market(f"{location}.node_config", node_config)
     try:

@@ -26,7 +26,9 @@ STRATEGY = "cluster"
 
 def group_name(cluster_name: str, node_type: str, zone: str) -> str:
     """Return the name of the group of a node type in a zone."""
-    return f"{OUR_GROUPS}{cluster_name}-{node_type}-{zone}"
+    # Of a list's other machine, `h200 (p5en.48xlarge)`: the name has no brackets in EC2's console.
+    plain = node_type.replace(" (", "-").rstrip(")")
+    return f"{OUR_GROUPS}{cluster_name}-{plain}-{zone}"
 
 
 def check(cluster: Cluster) -> None:
@@ -80,8 +82,15 @@ def in_zone(node_config: Config, zone: str, zones: Iterable[str]) -> Config:
     if not name:
         return node_config
     if is_block(node_config):
-        rest = {key: value for key, value in node_config["Placement"].items() if key != "GroupName"}
-        without = {key: value for key, value in node_config.items() if key != "Placement"}
-        return {**without, "Placement": rest} if rest else without
+        return without_ours(node_config)
     before = next((one for one in zones if one and name.endswith(f"-{one}")), "")
     return with_group(node_config, name.removesuffix(before) + zone) if before and zone else node_config
+
+
+def without_ours(node_config: Config) -> Config:
+    """Return a node_config without a placement group that `ray up` has made; with the user's, as it is."""
+    if not our_group(node_config):
+        return node_config
+    rest = {key: value for key, value in node_config["Placement"].items() if key != "GroupName"}
+    without = {key: value for key, value in node_config.items() if key != "Placement"}
+    return {**without, "Placement": rest} if rest else without

@@ -21,6 +21,7 @@ import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
@@ -56,6 +57,7 @@ try:
         training,
     )
     from accel_scaling.providers.aws.errors import one_sentence
+    from accel_scaling.providers.aws.interruptible_ends import InterruptibleEnds
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.passing_states import PassingStates
     from accel_scaling.providers.aws.reservations import Reservations
@@ -92,6 +94,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
         self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
+        self._interruptible_ends = InterruptibleEnds(self._reservations, self._now_s)
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -122,23 +125,25 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             region_of(cluster_config)
             # Without a network, or behind a proxy that does not answer, each of these questions takes its time.
             with doing("AWS is asked about the machine types, images and names of the file"):
+                cluster_config = machine_lists.separated(cluster_config, CLOUD.machine_key)
                 cluster_config, templates = launch_templates.merged(cluster_config)
                 cluster = read_config(cluster_config)
                 cloudwatch.check_files(cluster.provider)
-                bootstrap.check(cluster)
+                refused = bootstrap.check(cluster)
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             # What would be refused comes before what is made in the account.
             notes = reservation_checks.check_reservations(cluster, resolved)
-            notes += account_checks.check_zones(cluster, resolved)
+            notes += account_checks.check_zones(cluster, resolved, refused)
             resolved, more = training.prepared(cluster, resolved)
             for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
+            resolved = machine_lists.joined(launch_templates.put_back(resolved, templates))
             launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return for_the_head(launch_templates.put_back(resolved, templates))
+        return for_the_head(resolved)
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch all of ``count`` machines, or raise; machines that came are kept.
@@ -157,6 +162,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self._listed,
             reserved=ReservedLaunches(self._reservations, self._now_s, lambda: drain_s),
             order=self.capacity_order(tags),
+            machines=self.machines(tags, node_config, CLOUD.machine_key),
         )
         try:
             return launch.run(node_config, tags, count)
@@ -166,8 +172,10 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self.arrived(launch.created)
 
     def known_ends(self) -> Iterable[KnownEnd]:
-        """Return the ends of capacity blocks, of which EC2 tells no node."""
-        return block_ends.ends_of(self._reservations, list(self.cached_nodes.values()))
+        """Return the ends of capacity blocks and of interruptible reservations, of which EC2 tells no node."""
+        machines = list(self.cached_nodes.values())
+        yield from block_ends.ends_of(self._reservations, machines)
+        yield from self._interruptible_ends.of(machines)
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import CAPACITY, CapacityType
 from accel_scaling.cluster.cluster import with_capacity
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.message_text import utc
+from accel_scaling.message_text import listed, utc
 from accel_scaling.providers.aws.account_checks import texts, zones_of
 from accel_scaling.providers.aws.capacity import BLOCK, MARKET, SPECIFICATION, capacity_type_of, reservation_in
 from accel_scaling.providers.aws.client import quickly
@@ -67,7 +68,9 @@ def check_reservations(cluster: Cluster, config: dict[str, Any], clock: Callable
         ClusterConfigError: names the key, and what the reservation is.
         AWSRefusedError: AWS cannot be asked.
     """
-    named = [one for node_type in cluster.node_types.values() for one in _named(cluster, node_type)]
+    # The other machines of a list have the reservations of their node type.
+    types = [one for one in cluster.node_types.values() if not machine_lists.is_other(cluster.provider, one.name)]
+    named = [one for node_type in types for one in _named(cluster, node_type)]
     if not named:
         return []
     client = _ray.ec2_client(cluster.provider["region"], quickly(cluster.provider.get("aws_credentials")))
@@ -86,7 +89,7 @@ def check_reservations(cluster: Cluster, config: dict[str, Any], clock: Callable
         if found is not None:
             subnets = texts(config["available_node_types"][one.node_type.name]["node_config"].get("SubnetIds"))
             zones = (zones_of(client, sorted(subnets)) or {}).values()
-            _check(one, found, list(dict.fromkeys(zones)))
+            _check(one, found, machine_lists.machine_names(cluster, one.node_type), list(dict.fromkeys(zones)))
             drain_s = watcher_policy(cluster.provider).of(one.node_type.name).drain_s
             _check_end(one, found, clock() + drain_s)
             notes += _notes(one, found, cluster, clock())
@@ -128,16 +131,21 @@ def _asked(client: Any, one: _Named, region: str) -> Reservation | None:
     return next((read(row) for row in answer["CapacityReservations"]), None)
 
 
-def _check(one: _Named, found: Reservation, zones: list[str]) -> None:
-    machine = one.node_type.machine.name
+def _check(one: _Named, found: Reservation, machines: list[str], zones: list[str]) -> None:
     if found.state in OVER:
         raise ClusterConfigError(f"{one.key}: {found.title} is {found.state}; remove it, or name another one")
     if found.is_block != one.is_block:
         raise ClusterConfigError(f"{one.key}: {_other_kind(one, found)}")
-    if found.instance_type and found.instance_type != machine:
+    if found.machine_type and found.machine_type not in machines:
         raise ClusterConfigError(
-            f"{one.key}: {found.title} is for {found.instance_type}, and the machine of node type {one.node_type.name} "
-            f"is a {machine}; name a reservation for that, or another InstanceType"
+            f"{one.key}: {found.title} is for {found.machine_type}, and the machine of node type {one.node_type.name} "
+            f"is a {listed(machines, 'or')}; name a reservation for that, or another InstanceType"
+        )
+    group = str((one.node_type.node_config.get("Placement") or {}).get("GroupName") or "")
+    if found.placement_group and group and group != found.placement_group:
+        raise ClusterConfigError(
+            f"{one.key}: {found.title} was created in the placement group {found.placement_group}, and the node_config "
+            f"of {one.node_type.name} has Placement.GroupName: {group}; write the group of the reservation, or none"
         )
     if found.zone and zones and found.zone not in zones:
         raise ClusterConfigError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import PASSING, Category, Failure
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import TAG
 from accel_scaling.providers.aws.launch_failures import Tries, failure_of, is_undecided
 from accel_scaling.providers.aws.subnet_zones import described_in
@@ -190,8 +191,8 @@ class NewMachines:
 
 
 def _untagged(tags: dict[str, str]) -> dict[str, str]:
-    """Return tags without the capacity type, by whichever of them an earlier request was made."""
-    return {key: value for key, value in tags.items() if key != TAG}
+    """Return tags without capacity type and machine type, by whichever of them an earlier request was made."""
+    return {key: value for key, value in tags.items() if key not in (TAG, machine_lists.TAG)}
 
 
 def _purpose(tags: dict[str, str]) -> tuple[bool, str]:

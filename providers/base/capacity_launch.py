@@ -1,15 +1,16 @@
-"""The ways to launch a node type: each capacity type of its order in each zone, as requests of its cloud."""
+"""The ways to launch a node type: each capacity type of its order, and machine type of its list, in each zone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import TAG
 from accel_scaling.quarantine.place import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
 
@@ -21,11 +22,13 @@ class Offer:
     """One way to launch machines of a node type.
 
     Attributes:
-        place: the zone, and the capacity type where the node type has an order of them.
+        place: the zone; with the capacity type where the node type has an order of them, and with the machine type
+            where it has a list.
         zone: the zone alone.
         entry: the capacity type; None where the node_config alone says how its machines are bought.
         node_config: which buys its machines so.
         tags: of its machines.
+        machine: the machine type, where the node type has a list of them; empty elsewhere.
     """
 
     place: str
@@ -33,6 +36,7 @@ class Offer:
     entry: CapacityEntry | None
     node_config: dict[str, Any]
     tags: dict[str, str]
+    machine: str = ""
 
 
 def places_of(order: Sequence[CapacityEntry], zones: Sequence[str]) -> list[str]:
@@ -48,8 +52,13 @@ def offers(
     node_config: dict[str, Any],
     tags: dict[str, str],
     with_capacity: WithCapacity,
+    *,
+    machines: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, Offer]:
     """Return all ways to launch, by their places, in the order to try them.
+
+    A capacity type is tried with each machine type before the next one: who writes spot first wants that of any. Each
+    machine type is tried in every zone before the next one.
 
     Args:
         order: the node type's capacity types; none where its node_config says how its machines are bought.
@@ -57,13 +66,20 @@ def offers(
         node_config: the node type's.
         tags: of its machines.
         with_capacity: the cloud's own: a node_config that buys its machines in one way.
+        machines: the node_config of each machine type of a list, in the order to try them; none where there is no list.
     """
-    if not order:
-        return {zone: Offer(zone, zone, None, node_config, tags) for zone in zones}
     made = {}
-    for entry in order:
-        bought, tagged = with_capacity(node_config, entry), {**tags, TAG: entry.type.value}
-        for zone in zones:
-            place = place_of(zone, entry.key)
-            made[place] = Offer(place, zone, entry, bought, tagged)
+    for entry in order or (None,):
+        for machine, own in (machines or {"": node_config}).items():
+            bought = own if entry is None else with_capacity(own, entry)
+            tagged = {**tags, **_told(entry, machine)}
+            for zone in zones:
+                place = place_of(zone, " ".join(word for word in (entry.key if entry else "", machine) if word))
+                made[place] = Offer(place, zone, entry, bought, tagged, machine)
     return made
+
+
+def _told(entry: CapacityEntry | None, machine: str) -> dict[str, str]:
+    """Return the tags by which the head knows what became of a launch."""
+    told = {TAG: entry.type.value} if entry else {}
+    return {**told, machine_lists.TAG: machine} if machine else told

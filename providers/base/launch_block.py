@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_MARKET_TYPE
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import LABEL_CAPACITY, capacity_orders
 from accel_scaling.cluster.capacity_text import in_order
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
@@ -19,6 +20,7 @@ from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from accel_scaling.clouds import Cloud
     from accel_scaling.cluster.capacity import CapacityEntry
 
 _WIDTH = 80
@@ -58,11 +60,11 @@ def of_node_types(label: str, head: str, values: Mapping[str, tuple[str, bool]])
     return [Fact(f"{label} ({name})", *named[name]) for name in ordered]
 
 
-def say(title: str, facts: Sequence[Fact], config: Mapping[str, Any], images: Mapping[str, str]) -> None:
+def say(cloud: Cloud, facts: Sequence[Fact], config: Mapping[str, Any], images: Mapping[str, str]) -> None:
     """Print the block, where `ray up` is to launch a head.
 
     Args:
-        title: the cloud's.
+        cloud: whose account it is.
         facts: what is used of the account.
         config: the cluster config, filled and resolved.
         images: node type -> its image in words.
@@ -70,12 +72,15 @@ def say(title: str, facts: Sequence[Fact], config: Mapping[str, Any], images: Ma
     if not _ray.launched_by_ray_up():
         return
     logger = _ray.cli_logger()
-    with logger.group("{} config", title):
+    with logger.group("{} config", cloud.title):
         for fact in facts:
             _say(fact, level=1)
-        orders = capacity_orders(config["provider"])
+        provider = config["provider"]
+        orders = capacity_orders(provider)
         for name, node_type in config["available_node_types"].items():
-            _say(Fact(f"Node type {name}", ", ".join(_machine_words(node_type, orders.get(name, ())))), level=1)
+            machines = list(machine_lists.machines_of(provider, name, node_type["node_config"], cloud.machine_key))
+            words = ", ".join(_machine_words(node_type, machines, orders.get(name, ())))
+            _say(Fact(f"Node type {name}", words), level=1)
             with logger.indented():
                 _say(Fact("promise", ", ".join(promise_words(node_type.get("resources") or {}))), level=2)
                 _say(Fact("image", images.get(name, "")), level=2)
@@ -93,13 +98,15 @@ def promise_words(resources: Mapping[str, float]) -> Iterator[str]:
             yield f"{name} {amount:g}"
 
 
-def _machine_words(node_type: Mapping[str, Any], order: Sequence[CapacityEntry]) -> Iterator[str]:
-    """Yield the machine type, and how its machines are bought: ``spot``, ``block cr-0123, then on-demand``."""
+def _machine_words(
+    node_type: Mapping[str, Any], machines: Sequence[str], order: Sequence[CapacityEntry]
+) -> Iterator[str]:
+    """Yield the machine types, and how the machines are bought: ``spot``, ``block cr-0123, then on-demand``."""
     labels = node_type.get("labels") or {}
     bought = labels.get(LABEL_MARKET_TYPE) or labels.get(LABEL_CAPACITY)
     if order:
         bought = in_order([entry.key for entry in order])
-    yield from (str(word) for word in (labels.get(LABEL_INSTANCE_TYPE), bought) if word)
+    yield from (str(word) for word in (labels.get(LABEL_INSTANCE_TYPE) or in_order(machines), bought) if word)
 
 
 def _say(fact: Fact, level: int) -> None:

@@ -12,7 +12,7 @@ from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.boot.watcher_start import with_watch
-from accel_scaling.cluster import networks
+from accel_scaling.cluster import machine_lists, networks
 from accel_scaling.cluster.capacity import TAG, capacity_orders
 from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
 from accel_scaling.cluster.provider_cloud import cloud_of
@@ -24,9 +24,10 @@ from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.early_rounds import EarlyRounds
 from accel_scaling.providers.base.known_ends import KnownEnd, KnownEnds
 from accel_scaling.providers.base.known_nodes import KnownNodes
+from accel_scaling.providers.base.machine_drain import RayNodes
 from accel_scaling.providers.base.machine_start import MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
-from accel_scaling.providers.base.node_drains import NodeDrains, RayNodes
+from accel_scaling.providers.base.node_drains import NodeDrains
 from accel_scaling.providers.base.node_start import ToldStart
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.head_gate import gate_of
@@ -65,6 +66,10 @@ class BootCheckedProvider:
     def capacity_order(self, tags: Mapping[str, str]) -> tuple[CapacityEntry, ...]:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
         return capacity_orders(self.provider_config).get(_ray.node_type_of(dict(tags)), ())
+
+    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
+        """Return the node_config of each machine type of a launch with these tags; none where there is no list."""
+        return machine_lists.machines_of(self.provider_config, _ray.node_type_of(dict(tags)), node_config, key)
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what Ray's provider lists."""
@@ -116,17 +121,23 @@ class BootCheckedProvider:
         return ()
 
     def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, and the known ends that are near, by the nodes' ids in Ray."""
+        """Return what the watchers of nodes have told, by key, and the known ends that are near."""
         return {**self._known_ends.events(self.known_ends(), self.joined_nodes), **_ray.node_events()}
 
     def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
         """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
         return _ray.drain_nodes(ray_ids, message, deadline_s)
 
+    def stop_nodes(self, ray_ids: Sequence[str]) -> None:
+        """End the Ray of nodes by their ids in Ray, with their tasks."""
+        _ray.stop_nodes(ray_ids)
+
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
+        # Now, as this process begins with its head's Ray.
+        self._of_head = None if config_path is None else of_head()
         self.gate: Gate = gate_of(provider_config)
         self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
@@ -155,7 +166,7 @@ class BootCheckedProvider:
         if known is None or known[0] is not self.gate:
             # Elsewhere nothing is drained, and a wrong policy must not keep `ray down` from ending machines.
             policy = watcher_policy(self.provider_config if self.gate.active else {})
-            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes)
+            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes, self.stop_nodes)
             drains = NodeDrains(self.gate, self.watch.cloud, ray, policy)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
@@ -253,20 +264,23 @@ class BootCheckedProvider:
         confirmation, watcher = confirmation_policy(self.provider_config), watcher_policy(self.provider_config)
         named = any(policy.node_types for policy in (confirmation, confirmation.deep, watcher))
         asks = named or networks.DEVICES in self.provider_config
+        asks = asks or machine_lists.MACHINES in self.provider_config
         node_type = self.watch.cloud.node_type(node_id) if asks else ""
+        tags = self.watch.cloud.tags(node_id)
+        machine = tags.get(machine_lists.TAG, "")
+        prepared = machine_lists.entry_name(self.provider_config, node_type, machine)
         command = with_deep_check(with_policy(command, confirmation.of(node_type)), confirmation.deep.of(node_type))
-        command = with_expected(command, networks.devices_of(self.provider_config, node_type))
+        command = with_expected(command, networks.devices_of(self.provider_config, prepared))
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:
             return command  # another package's provider, on ours: which service has its notices is not known
-        command = with_bought(command, self.watch.cloud.tags(node_id).get(TAG, ""))
+        command = with_bought(command, tags.get(TAG, ""), machine)
         return with_watch(command, cloud, watcher.of(node_type), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""
-        on_head = _ray.autoscaler_config_path() is not None
-        return of_head() if on_head else of_laptop(self.provider_config)
+        return self._of_head or of_laptop(self.provider_config)
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags of a node; one of Ray's says how far its set-up is."""

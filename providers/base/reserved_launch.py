@@ -47,6 +47,10 @@ class Reservation(Protocol):
     def title(self) -> str:
         """What it is, and its name, for messages."""
 
+    @property
+    def machine_type(self) -> str:
+        """The machine type of its machines; empty where the cloud does not say."""
+
 
 class Reservations(Protocol):
     """What a cloud says of reservations."""
@@ -86,7 +90,12 @@ class ReservedLaunches:
         return self.name_in(way) is not None
 
     def in_their_zones(self, ways: Mapping[str, Offer]) -> dict[str, Offer]:
-        """Return the ways to launch without those into a reservation of another zone; each reservation keeps one."""
+        """Return the ways to launch without those into a reservation of another zone; each reservation keeps one.
+
+        Of a list of machine types, those remain that the reservation is for.
+        """
+        fitting = {place: way for place, way in ways.items() if self._is_of_type(way)}
+        ways = fitting if {*map(self.name_in, fitting.values())} == {*map(self.name_in, ways.values())} else ways
         zones = {place: self._zone_of(way) for place, way in ways.items()}
         kept = {place for place, way in ways.items() if not zones[place] or way.zone in ("", zones[place])}
         there = {self.name_in(ways[place]) for place in kept}
@@ -102,6 +111,9 @@ class ReservedLaunches:
         known = self.known_of(way)
         if known is None:
             return Shaped(count)
+        if not self._is_of_type(way):
+            text = f"{known.title} is for {known.machine_type}"
+            return Shaped(0, Failure(Category.NOT_OFFERED, "ReservationOfOtherType", text))
         if failure := self.refusal(known, way):
             return Shaped(0, failure)
         if known.free >= count:
@@ -131,6 +143,11 @@ class ReservedLaunches:
     def ends_soon(self, ends_s: float | None) -> bool:
         """Return whether a new machine would have to be drained at once."""
         return ends_s is not None and self._clock() > ends_s - self._drain_s() - timeouts.BLOCK_LEAST_S
+
+    def _is_of_type(self, way: Offer) -> bool:
+        """Return whether a reservation is for the machine type of a way to launch, as far as is known."""
+        known = self.known_of(way) if way.machine else None
+        return known is None or known.machine_type in ("", way.machine)
 
     def _zone_of(self, way: Offer) -> str:
         name = self.name_in(way)

@@ -64,6 +64,7 @@ CLOUD = GCP(
         """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""
     ),
     image_keys=("disks", "sourceInstanceTemplate", "sourceMachineImage", "runtimeVersion"),
+    machine_key="machineType",
     lists_places=False,  # a public price list's: Google's API names machine types to those who have a project
     rehearsal_modules=("ray", "googleapiclient", "google_auth_httplib2"),
     provider_keys=(

@@ -24,7 +24,7 @@ from accel_scaling.providers.gcp.reservations import Reservations
 from accel_scaling.providers.gcp.reserved_launch import ReservedLaunches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.zone_launch import Launch
@@ -121,9 +121,19 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         zones: Collection[str],
         keep_stopped: bool,
         order: Sequence[CapacityEntry] = (),
+        machines: Mapping[str, dict[str, Any]] | None = None,
     ) -> Launch:
         """Create up to ``count`` machines, by each capacity type zone after zone; those that come are kept."""
-        return launch.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped, order=order)
+        return launch.create(
+            self,
+            node_config,
+            labels,
+            count,
+            zones=zones,
+            keep_stopped=keep_stopped,
+            order=order,
+            machines=machines,
+        )
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""

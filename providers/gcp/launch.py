@@ -101,6 +101,7 @@ def create(
     zones: Collection[str],
     keep_stopped: bool,
     order: Sequence[CapacityEntry] = (),
+    machines: Mapping[str, dict[str, Any]] | None = None,
 ) -> Launch:
     """Create up to ``count`` machines; those that come are kept.
 
@@ -114,11 +115,12 @@ def create(
         count: how many.
         zones: the places that may be tried: zones of the cluster, or capacity types in them.
         order: the node type's capacity types; none where its node_config alone says how its machines are bought.
+        machines: the node_config of each machine type of a list; none where the node type has one machine type.
         keep_stopped: a preempted spot machine is stopped, and started again later, rather than deleted.
     """
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
     listed = list(dict.fromkeys(zone_in(place) for place in zones))
-    ways = _ways(node_config, labels, order, listed)
+    ways = _ways(node_config, labels, order, listed, machines)
     requests = {place: _request_of(ways[place], delete_preempted=delete_preempted) for place in zones}
 
     def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
@@ -138,17 +140,25 @@ def create(
 
 
 def places(
-    compute: MachineApi, node_config: dict[str, Any], tags: dict[str, str], order: Sequence[CapacityEntry]
+    compute: MachineApi,
+    node_config: dict[str, Any],
+    tags: dict[str, str],
+    order: Sequence[CapacityEntry],
+    machines: Mapping[str, dict[str, Any]] | None = None,
 ) -> list[str]:
     """Return the places where machines may be launched, in the order to try them: a reservation is in one zone."""
-    return list(compute.reserved.in_their_zones(_ways(node_config, to_labels(tags), order, compute.zones)))
+    return list(compute.reserved.in_their_zones(_ways(node_config, to_labels(tags), order, compute.zones, machines)))
 
 
 def _ways(
-    node_config: dict[str, Any], labels: dict[str, str], order: Sequence[CapacityEntry], zones: Sequence[str]
+    node_config: dict[str, Any],
+    labels: dict[str, str],
+    order: Sequence[CapacityEntry],
+    zones: Sequence[str],
+    machines: Mapping[str, dict[str, Any]] | None,
 ) -> dict[str, Offer]:
     key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
-    return offers(order, zones, node_config, labels, functools.partial(with_capacity, key))
+    return offers(order, zones, node_config, labels, functools.partial(with_capacity, key), machines=machines)
 
 
 def _request_of(way: Offer, *, delete_preempted: bool) -> _MachineRequest:
@@ -270,7 +280,13 @@ def _fell_short(operation: dict[str, Any]) -> bool:
     return any(place.get("failedToCreateVmCount") for place in (metadata.get("perLocationStatus") or {}).values())
 
 
-def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
+def raise_if_short(
+    launch: Launch,
+    node_config: dict[str, Any],
+    tags: dict[str, str],
+    count: int,
+    machines: Mapping[str, dict[str, Any]] | None = None,
+) -> None:
     """Raise the failure of a launch that fell short; the nodes that came are kept, and found by the next listing.
 
     Raises:
@@ -280,7 +296,8 @@ def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, 
     failure = launch.failure
     if failure is None:
         return
-    name, zones = _name_of(node_config), ", ".join(map(place_text, launch.zones))
+    names = " or ".join(map(_name_of, (machines or {"": node_config}).values()))
+    name, zones = names, ", ".join(map(place_text, launch.zones))
     if _ray.is_head(tags):
         raise click.ClickException(
             f"the head node ({name}) could not be launched in {zones}: {failure.category.value}: Google says: {failure}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accel_scaling._ray.facts import NODE_NAMES
+from accel_scaling.cluster.machine_lists import is_other
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.labels import MAX_LABEL, is_plain, to_label, valid_key, valid_value
@@ -26,6 +27,8 @@ def check_names(config: dict[str, Any]) -> None:
         _check_fits("cluster_name", str(cluster_name), to_label(node_name.format(cluster_name)))
     for name, node_type in config["available_node_types"].items():
         path = f"available_node_types.{name}"
+        if is_other(config["provider"], str(name)):  # no label holds its name
+            continue
         _check_fits(f"{path}: the node type's name", str(name), to_label(str(name)))
         node_config = node_type.get("node_config") or {}
         _check_labels(f"{path}.node_config.labels", node_config.get("labels"))

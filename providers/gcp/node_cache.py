@@ -191,6 +191,7 @@ class NodeCache:
         places: Collection[str],
         *,
         order: Sequence[CapacityEntry] = (),
+        machines: Mapping[str, dict[str, Any]] | None = None,
     ) -> Launch:
         """Create nodes in some places, or start stopped ones of the same kind in their zones where those are kept."""
         zones = {zone_in(place) for place in places}
@@ -206,7 +207,13 @@ class NodeCache:
         if missing > 0:
             labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
             launch = resource.create(
-                node_config, labels, missing, zones=places, keep_stopped=self._keep_stopped and not order, order=order
+                node_config,
+                labels,
+                missing,
+                zones=places,
+                keep_stopped=self._keep_stopped and not order,
+                order=order,
+                machines=machines,
             )
         failure = launch.failure
         if unknown and failure is None:

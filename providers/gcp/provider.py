@@ -25,6 +25,7 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.boot import head_packages
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.fill.fill import fill_cluster
@@ -140,8 +141,9 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             _ray.check_legacy_fields(cluster_config)
             # Without a network, or behind a proxy that does not answer, each of these questions takes its time.
             with doing("Google Cloud is asked about the machine types, images and names of the file"):
+                cluster_config = machine_lists.separated(cluster_config, CLOUD.machine_key)
                 checks.check(cluster_config)
-            resolved = bootstrap.prepared(cluster_config)
+            resolved = machine_lists.joined(bootstrap.prepared(cluster_config))
             launch_block.say(cluster_config, resolved)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
@@ -159,11 +161,14 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         slices = is_tpu(base_config)
         resource = self._resource("tpu" if slices else "compute")
 
-        order = self.capacity_order(tags)
-        places = places_of(order, resource.zones) if slices else launch.places(resource, base_config, tags, order)
+        order, machines = self.capacity_order(tags), self.machines(tags, base_config, CLOUD.machine_key)
+        if slices:
+            places = places_of(order, resource.zones)
+        else:
+            places = launch.places(resource, base_config, tags, order, machines)
 
         def create(allowed: Collection[str]) -> Launch:
-            return self._node_cache.create(resource, base_config, tags, count, allowed, order=order)
+            return self._node_cache.create(resource, base_config, tags, count, allowed, order=order, machines=machines)
 
         # A head is launched by `ray up`, at which a person sees the reason: no quarantine is asked about it.
         if _ray.is_head(tags):
@@ -173,7 +178,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             workers = Workers(_ray.node_type_of(tags), count, quota_is_regional=not slices)
             result = gated(self.gate, workers, places, create)
         self.arrived(node for nodes in result.made.values() for node in nodes)
-        launch.raise_if_short(result, base_config, tags, count)
+        launch.raise_if_short(result, base_config, tags, count, machines)
         return {name: {} for name in result.nodes}
 
     def ready(self, node_ids: list[str]) -> list[str]:

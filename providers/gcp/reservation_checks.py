@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from googleapiclient.errors import HttpError
 
 from accel_scaling import timeouts
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.cluster.cluster import with_capacity
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.message_text import utc
+from accel_scaling.message_text import listed, utc
 from accel_scaling.providers.gcp.calls import status_of
 from accel_scaling.providers.gcp.capacity import AFFINITY, is_block, reservation_in
 from accel_scaling.providers.gcp.client import client
@@ -63,7 +64,9 @@ def check_reservations(cluster: Cluster, clock: Callable[[], float] = time.time)
         ClusterConfigError: names the key, and what the reservation is.
         Exception: as Google's client raises it.
     """
-    named = [one for node_type in cluster.node_types.values() for one in _named(cluster, node_type)]
+    # The other machines of a list have the reservations of their node type.
+    types = [one for one in cluster.node_types.values() if not machine_lists.is_other(cluster.provider, one.name)]
+    named = [one for node_type in types for one in _named(cluster, node_type)]
     if not named:
         return []
     provider = cluster.provider
@@ -85,7 +88,7 @@ def check_reservations(cluster: Cluster, clock: Callable[[], float] = time.time)
                 )
         found = known[one.name]
         if found is not None:
-            _check(one, found, project, zones_of(provider))
+            _check(one, found, machine_lists.machine_names(cluster, one.node_type), project, zones_of(provider))
             _check_end(one, found, clock() + watcher_policy(provider).drain_s)
             notes += _notes(one, found, cluster, clock())
     return notes
@@ -104,8 +107,8 @@ def _named(cluster: Cluster, node_type: NodeType) -> Iterator[_Named]:
         yield _Named(key, name, node_type, block, by_hand=True, is_last=True)
 
 
-def _check(one: _Named, found: Reservation, project: str, zones: tuple[str, ...]) -> None:
-    owner, machine = one.name.project or project, one.node_type.machine.name
+def _check(one: _Named, found: Reservation, machines: list[str], project: str, zones: tuple[str, ...]) -> None:
+    owner = one.name.project or project
     if found.state == MISSING:
         shared = "" if one.name.project else "; one that another project shares is named with its project"
         raise ClusterConfigError(
@@ -116,10 +119,10 @@ def _check(one: _Named, found: Reservation, project: str, zones: tuple[str, ...]
         raise ClusterConfigError(
             f"{one.key}: {found} is in {found.zone}, and provider.availability_zone is {','.join(zones)}; add its zone"
         )
-    if found.machine_type and found.machine_type != machine:
+    if found.machine_type and found.machine_type not in machines:
         raise ClusterConfigError(
             f"{one.key}: {found} is for {found.machine_type}, and the machine of node type {one.node_type.name} is "
-            f"{machine}; name a reservation for that, or another machineType"
+            f"{listed(machines, 'or')}; name a reservation for that, or another machineType"
         )
     if found.is_block and not one.is_block:
         write = "add provisioningModel: RESERVATION_BOUND to scheduling" if one.by_hand else "write {block: NAME}"

@@ -5,17 +5,20 @@ And the config for commands that launch nothing: only what the cluster file and 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.networks import PLACEMENT
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base.teardown import Found, TeardownProvider
 from accel_scaling.providers.gcp import checks, placement_policies
 from accel_scaling.providers.gcp.calls import reason_of
 from accel_scaling.providers.gcp.client import client
+from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.providers.gcp.placement import policy_names
 
@@ -34,6 +37,9 @@ def for_reading(config: Config) -> Config:
         ClusterConfigError: the project, the zones, the endpoints or the credentials are missing or wrong.
     """
     config = copy.deepcopy(config)
+    with contextlib.suppress(ClusterConfigError, AttributeError, TypeError):  # machines are ended whatever it says
+        # The placement policies of each machine type of a list, by their names.
+        config["provider"] = machine_lists.separated(config, CLOUD.machine_key)["provider"]
     checks.check_place(config["provider"])
     provider = config["provider"] = checks.for_rays_schema(config["provider"])
     # Read one by one: a node type of any shape must not keep the slices of another one from being listed.

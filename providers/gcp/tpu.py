@@ -31,7 +31,7 @@ from accel_scaling.providers.gcp.tpu_capacity import queue_time_s, slice_with_ca
 from accel_scaling.providers.gcp.tpu_queue import TpuQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.capacity_launch import Offer
@@ -127,9 +127,11 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         zones: Collection[str],
         keep_stopped: bool,
         order: Sequence[CapacityEntry] = (),
+        machines: Mapping[str, dict[str, Any]] | None = None,
     ) -> Launch:
         """Create up to ``count`` slices at once, each in the first place that has one; those that come are kept."""
         del keep_stopped  # a preempted slice can only be deleted, whoever asks
+        del machines  # no two types of slices hold the same promise
         key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
         ways = offers(order, self.zones, node_config, labels, functools.partial(slice_with_capacity, key))
         allowed = [way for place, way in ways.items() if place in zones]

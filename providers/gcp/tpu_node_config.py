@@ -11,7 +11,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.cluster import NodeMachine
-from accel_scaling.cluster.machine_lists import check_one_machine
+from accel_scaling.cluster.machine_lists import check_one_slice
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.message_text import shown
@@ -147,7 +147,7 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
     config = node_config.get("acceleratorConfig")
     if config is None:
         name = node_config["acceleratorType"]
-        check_one_machine(f"{at}.acceleratorType", name, lambda one: _whole(slice_of_type(catalog, one)))
+        check_one_slice(f"{at}.acceleratorType", name, lambda one: _whole(slice_of_type(catalog, one)))
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
             raise ClusterConfigError(
                 f"{at}.acceleratorType is {shown(name)}; name a TPU type there, such as v5litepod-8"

@@ -46,7 +46,8 @@ REFUSED = [
     (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
     (["aws", "T4", "--capacity", "sopt"], "--capacity is 'sopt'; nearest: spot: write on-demand, spot, "),
     (["aws", "T4", "--capacity", "spot,spot"], "--capacity has spot twice: write each capacity type once; write such"),
-    (["aws", "T4", "--capacity", "spot:x"], "--capacity.spot is 'x': it takes wait_for"),
+    (["aws", "T4", "--capacity", "spot:x"], "--capacity.spot.wait_for is 'x': write a time such as 90s"),
+    (["aws", "T4", "--capacity", "spot:6h"], "spot has wait_for, and AWS has no queue of requests: remove it"),
     (
         ["gcp", "L4", "--capacity", "flex-start:soon"],
         "--capacity.flex-start.run_for is 'soon': write a time such as 90s, 15m, 2h or 7d",

@@ -186,7 +186,7 @@ def test_ec2_says_how_it_sells_its_machines() -> None:
 
 
 def test_a_wrong_row_is_named_with_its_column() -> None:
-    text = "types,sold_as,source\na4,ondemand,x\n"
+    text = "types,sold_as,block_end_min,source\na4,ondemand,,x\n"
     _, problems = parse_capacity_types(Source(Path("gcp_capacity_types.csv"), "gcp_capacity_types.csv", text))
     assert [(problem.line, problem.column) for problem in problems] == [(2, "sold_as")]
 
@@ -227,3 +227,11 @@ def test_a_file_that_is_filled_twice_has_no_such_note(order: list[str]) -> None:
     config["provider"]["capacity"] = {"w": order}
     once, _ = fill(config, CATALOG)
     assert [note for note in fill(once, CATALOG)[1] if ".labels has " in note] == []
+
+
+@pytest.mark.parametrize(("order", "noted"), [(["spot", "on-demand"], False), ([{"block": "cr-1"}, "spot"], True)])
+def test_a_head_whose_machine_its_cloud_ends_at_a_fixed_time_is_noted(order: Any, *, noted: bool) -> None:
+    config = config_of({"w": "g5.xlarge"}, head="p5.48xlarge", provider={"capacity": {"head": order}})
+    notes = [note for note in fill(config, CATALOG)[1] if "is the head" in note]
+    assert bool(notes) is noted
+    assert not noted or "bought as block: the cloud ends it at a fixed time, and the cluster with it" in notes[0]

@@ -105,7 +105,7 @@ def test_the_table_says_the_order_and_the_price_of_its_first_and_its_dearest_typ
     text, content = priced(ordered("spot", "on-demand"), tmp_path, rows, "A10G:1x2")
     assert "a10g       g5.xlarge      spot, then on-demand      2  0.80 to 2.00  A10G:1x2\n" in text
     assert (
-        "total: 0.90 an hour with the existing nodes if the first capacity type of each node type has room; up to 2.10 "
+        "total: 0.90 an hour with the existing nodes if the first choice of each node type has room; up to 2.10 "
         "if not, from your price list\n"
     ) in text
     node = content["nodes"][0]

@@ -73,6 +73,7 @@ def test_each_example_runs_a_task_on_every_accelerator_type_of_its_file(example:
     for name in types:
         assert f"running    accelerator_type={name!r} on " in done.stdout
     assert "never joined" not in done.stdout
+    assert "had not joined" not in done.stdout
     if example in REFUSED:
         assert f"failed     1 x {REFUSED[example]}" in done.stdout
     assert left_behind(scratch) == []

@@ -110,6 +110,13 @@ def test_no_control_character_of_a_host_reaches_the_terminal(rehearsed: Rehearse
     assert all(sign.isprintable() or sign == "\n" for sign in text)
 
 
+def test_a_machine_that_is_still_up_at_the_end_has_not_joined_yet(rehearsed: Rehearsed) -> None:
+    one = rehearsed.timeline.machine(WORKER, "g5.xlarge")
+    assert "(had not joined when this ended)" in rehearsed.timeline.closing_table({})
+    one.gone_s = 5.0
+    assert "(never joined)" in rehearsed.timeline.closing_table({})
+
+
 def test_a_quarantine_is_shown_from_its_begin_to_its_end(rehearsed: Rehearsed) -> None:
     file = rehearsed.file(HEAD, STATE_FILE)
     zones = [{**STATE, "zone": zone} for zone in ("us-west-2a", "us-west-2b")]

@@ -183,8 +183,11 @@ class Act:
         # Those of this moment: a machine that the autoscaler launches later has no task to wait for.
         coming = self._timeline.coming()
         deadline_s = time.monotonic() + timeouts.REHEARSAL_JOIN_S
-        while any(machine in coming for machine in self._timeline.coming()) and time.monotonic() < deadline_s:
+        while coming and time.monotonic() < deadline_s:
             self._try([])
+            left = [machine for machine in self._timeline.coming() if machine in coming]
+            if len(left) < len(coming):  # the others of a slice may follow
+                coming, deadline_s = left, time.monotonic() + timeouts.REHEARSAL_JOIN_S
 
     def _try(self, demands: list[Demand], timeout_s: float = 0.0) -> list[dict[str, Any]]:
         """Run try_task on the head, print its lines as they come, and return the tasks' results."""

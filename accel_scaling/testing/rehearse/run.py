@@ -197,8 +197,9 @@ def machines_of(cluster: Cluster) -> Machines:
         ClusterConfigError: its cloud has no local one.
     """
     local = local_cloud_of(cluster.config)
-    accelerators = {
-        local.machine_name(one.node_config): one.machine.machine.count for one in cluster.node_types.values()
-    }
+    accelerators = {}
+    for one in cluster.node_types.values():
+        accelerators[local.machine_name(one.node_config)] = one.machine.machine.count
+        accelerators |= {other.name: other.machine.count for other in one.others}
     zones = local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ()
     return Machines(accelerators, zones, local.MACHINES_WAIT)

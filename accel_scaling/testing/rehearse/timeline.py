@@ -156,7 +156,7 @@ class Timeline:
         ]
         text = render(headers, rows, right={2, 3, 4, 5}, drop=(2, 3, 1), stream=self._out)
         pairs = [
-            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or "(never joined)")
+            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or _absent(m))
             for m in self.machines.values()
         ]
         announced = render(("node type", "promised", "announced by the node"), pairs, stream=self._out)
@@ -188,6 +188,12 @@ def shown(resources: Mapping[str, Any]) -> str:
 def _order(item: tuple[str, Any]) -> tuple[int, str]:
     name = item[0]
     return (0 if name == "CPU" else 2 if name == "memory" else 3 if ":" in name else 1, name)
+
+
+def _absent(machine: MachineRecord) -> str:
+    """Return what stands for the resources of a machine that has announced none."""
+    comes = machine.gone_s is None and not machine.refused and not machine.trouble
+    return "(had not joined when this ended)" if comes else "(never joined)"
 
 
 def _s(seconds: float | None) -> str:
