@@ -384,6 +384,10 @@ WATCHER_RAYLET_S = 300.0
 WATCHER_AGAIN_S = 5.0
 """Before a watcher that died is started again."""
 
+KEPT_GONE_S = 600.0
+"""After which a machine that is kept for inspection, and that its cloud no longer lists, is gone: one listing may lack
+a zone that does not answer."""
+
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
 
