@@ -168,8 +168,11 @@ class NodeCache:
     # What is done.
 
     def set_tags(self, node_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags: visible here at once, at Google soon, and before the process ends."""
-        self._writer.set(node_id, tags)
+        """Set tags: visible here at once, at Google soon, and before the process ends.
+
+        A state of the set-up, which most often is over a moment later, is told to Google with what follows it.
+        """
+        self._writer.set(node_id, tags, timeouts.STATUS_TAG_S if _ray.is_passing(tags) else None)
 
     def flush(self, timeout_s: float = timeouts.GCP_LABELS_EXIT_S) -> list[str]:
         """Write all tags now; return the nodes whose tags could not be written in time."""
