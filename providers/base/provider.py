@@ -62,6 +62,8 @@ class BootCheckedProvider:
 
     # None where the autoscaler waits as long as Ray does: v1, and an interval of the user's own.
     _early: EarlyRounds | None = None
+    # What workers are told about tokens; None where this process is no autoscaler.
+    _of_head: Authentication | None = None
 
     def capacity_order(self, tags: Mapping[str, str]) -> tuple[CapacityEntry, ...]:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
@@ -132,8 +134,7 @@ class BootCheckedProvider:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
-        # Now, as this process begins with its head's Ray.
-        self._of_head = None if config_path is None else of_head()
+            self._of_head = of_head()
         self.gate: Gate = gate_of(provider_config)
         self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
