@@ -73,8 +73,8 @@ def head_notes(cluster: Cluster) -> Iterator[str]:
         ends = [type_.value for type_ in node_type.capacity_types if type_ in _WITH_AN_END]
         if node_type.is_head and ends:
             yield (
-                f"{node_type.location} is the head, and its machine is bought as {listed(ends, 'or')}: the cloud ends it "
-                "at a fixed time, and the cluster with it; buy the head in another way"
+                f"{node_type.location} is the head, and its machine is bought as {listed(ends, 'or')}: the cloud ends "
+                "it at a fixed time, and the cluster with it; buy the head in another way"
             )
 
 
