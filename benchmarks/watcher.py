@@ -71,7 +71,7 @@ def measure(cloud: str, seconds: float) -> None:
             "ACCEL_SCALING_START": start, "ACCEL_SCALING_HOME": folder,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{address}", "GCE_METADATA_HOST": address,
         }  # fmt: skip
-        # An address of "None" is no address to Ray, which else takes this process for a cluster's when it looks for one.
+        # "None" is no address to Ray, which else takes this process for one of a cluster when it looks for it.
         words = ["raylet", "-c", "read", "--node_id=ab12", "--node_ip_address=10.0.0.5", "--gcs-address=None"]
         raylet = subprocess.Popen(words, executable="/bin/bash", env=environment, stdin=subprocess.PIPE)
         try:

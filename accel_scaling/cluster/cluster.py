@@ -21,7 +21,7 @@ from accel_scaling.cluster.policies import (
 )
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.shape import check_shape
-from accel_scaling.errors import ClusterConfigError, MachineInTemplateError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.families.catalog import load_catalog
 from accel_scaling.inputs.file_text import expanded
 from accel_scaling.message_text import shown
@@ -192,15 +192,28 @@ class Cluster:
             example = f"{a} {self.cloud.title} region there, such as {self.cloud.region_example}"
             raise ClusterConfigError(f"provider.region is missing; name {example}")
 
-    def check_offered(self) -> None:
+    def check_offered(self) -> list[str]:
         """Refuse machines that the cluster's region or zones do not have, as far as the catalog knows.
+
+        Returns:
+            Notes about machines of lists that have others.
 
         Raises:
             AccelScalingError: the first node type with such a machine, named with its key.
         """
-        reader = node_config_reader(self.cloud)
-        for node_type in self.node_types.values():
-            reader.check_offered(node_type, self)
+        return machine_lists.raised_or_noted(self, self.refused())
+
+    def refused(self) -> dict[str, AccelScalingError]:
+        """Return why the cluster's region or zones do not have the machines of some node types; see `check_offered`."""
+        refused = {name: self._not_offered(node_type) for name, node_type in self.node_types.items()}
+        return {name: error for name, error in refused.items() if error}
+
+    def _not_offered(self, node_type: NodeType) -> AccelScalingError | None:
+        try:
+            node_config_reader(self.cloud).check_offered(node_type, self)
+        except AccelScalingError as error:
+            return error
+        return None
 
 
 def read_config(config: Any, catalog: Catalog | None = None) -> Cluster:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.model import MachineType
     from accel_scaling.cluster.cluster import Cluster, NodeType
+    from accel_scaling.errors import AccelScalingError
 
     Config = dict[str, Any]
 
@@ -46,7 +47,7 @@ def each_of(at: str, node_config: Config, key: str) -> list[Config]:
         key: of the machine type; empty where the cloud has no lists.
 
     Raises:
-        ClusterConfigError: something in the list is no text, or nothing is in it.
+        ClusterConfigError: something in the list is no machine type's name, or nothing is in it.
     """
     given = node_config.get(key) if key else None
     if not isinstance(given, list):
@@ -54,6 +55,9 @@ def each_of(at: str, node_config: Config, key: str) -> list[Config]:
     names = [name.strip() for name in given if isinstance(name, str) and name.strip()]
     if not names or len(names) < len(given):
         raise ClusterConfigError(f"{at}.{key} is {shown(given)}; expected machine types, each of them as text")
+    if path := next((name for name in names if "/" in name), ""):
+        # A path has a zone in it, and the list is for all of them.
+        raise ClusterConfigError(f"{at}.{key} has {shown(path)}: write the names alone in a list of machine types")
     return [{**node_config, key: name} for name in dict.fromkeys(names)]
 
 
@@ -117,13 +121,13 @@ def separated(config: Config, key: str) -> Config:
         made["available_node_types"][name] = {**node_type, "node_config": first}
         for node_config in rest:
             # The name is in messages: `available_node_types.h200 (p5en.48xlarge)`.
-            other = f"{name} ({short_name(node_config[key])})"
+            other = f"{name} ({node_config[key]})"
             if other in types:
                 raise ClusterConfigError(f"available_node_types has {other} and a list of machine types of {name}")
             made["available_node_types"][other] = copy.deepcopy(
                 {**node_type, "node_config": node_config, "min_workers": 0}
             )
-            others.setdefault(name, {})[short_name(node_config[key])] = other
+            others.setdefault(name, {})[node_config[key]] = other
     if others:
         made["provider"][MACHINES] = others
         _copy_sections(made["provider"], others)
@@ -190,6 +194,24 @@ def owner_of(provider: Mapping[str, Any], node_type: str) -> str:
     return node_type
 
 
+def raised_or_noted(cluster: Cluster, refusals: Mapping[str, AccelScalingError]) -> list[str]:
+    """Raise the refusal of a node type none of whose machines is left; return the other refusals as notes.
+
+    Args:
+        cluster: of `separated`.
+        refusals: of machines, by their node types, in the order of the file.
+
+    Raises:
+        AccelScalingError: the first such refusal.
+    """
+    owners = {name: owner_of(cluster.provider, name) for name in cluster.node_types}
+    left = {owner for name, owner in owners.items() if name not in refusals}
+    for name, error in refusals.items():
+        if owners[name] not in left:
+            raise error
+    return [f"{error}; the other machine types of its list are launched" for error in refusals.values()]
+
+
 def machine_names(cluster: Cluster, node_type: NodeType) -> list[str]:
     """Return the names of the machines that a node of a node type may have, in a cluster of `separated`."""
     own = [one for one in cluster.node_types.values() if owner_of(cluster.provider, one.name) == node_type.name]
@@ -219,16 +241,11 @@ def machines_of(provider: Mapping[str, Any], node_type: str, node_config: Config
     others = _written(provider).get(node_type) or {}
     if not others:
         return {}
-    made = {short_name(str(node_config.get(key))): node_config}
+    made = {str(node_config.get(key)): node_config}
     for machine, own in others.items():
         merged = {**node_config, **own}
         made[str(machine)] = {name: value for name, value in merged.items() if own.get(name, value) is not None}
     return made
-
-
-def short_name(machine: str) -> str:
-    """Return the name of a machine type without the path that Google takes before it."""
-    return machine.strip().rpartition("/")[2]
 
 
 def _written(provider: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

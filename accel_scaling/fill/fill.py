@@ -72,8 +72,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     separated = machine_lists.separated(given, key) if key else given
     if separated is not given:
         cluster = replace(read_checked(separated, cluster.catalog), notes=cluster.notes)
-    if offerings:
-        cluster.check_offered()
+    not_offered = cluster.check_offered() if offerings else []
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
     start_notes = check_start_commands(cluster.config)
@@ -88,6 +87,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         *unread_notes(cluster.provider, cluster.cloud),
         *cluster.in_templates.values(),
         *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
+        *not_offered,
         *(note for promise in promised.values() for note in promise.notes),
         *_added_cpus(cluster, promised),
         *label_notes(cluster),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 
 from accel_scaling import _ray
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, default_image
-from accel_scaling.errors import ClusterConfigError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.providers.aws.client import quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, one_sentence
 from accel_scaling.providers.base.error_rules import one_line
@@ -62,12 +63,13 @@ def check_named(cluster: Cluster, config: Config) -> dict[str, str]:
     return image_names
 
 
-def check_zones(cluster: Cluster, config: Config) -> list[str]:
+def check_zones(cluster: Cluster, config: Config, refused: Mapping[str, AccelScalingError] | None = None) -> list[str]:
     """Refuse machine types that none of their node type's zones has; return notes about zones that lack one.
 
     Args:
         cluster: a cluster file, read.
         config: its config with ``SubnetIds`` in each node_config, as Ray has chosen them where the file names none.
+        refused: the machines of lists that the whole region does not have, by their node types.
 
     Raises:
         ClusterConfigError: names the node type, its zones, and those that have the machine type.
@@ -80,8 +82,9 @@ def check_zones(cluster: Cluster, config: Config) -> list[str]:
     }
     zone_of = zones_of(client, sorted({subnet for ids in subnets.values() for subnet in ids}))
     offered = _zones_with(client, sorted({node_type.machine.name for node_type in cluster.node_types.values()}))
+    refusals = dict(refused or {})
     if zone_of is None or offered is None:
-        return []
+        return machine_lists.raised_or_noted(cluster, refusals)
     notes = []
     for node_type in cluster.node_types.values():
         zones = list(dict.fromkeys(zone_of[subnet] for subnet in subnets[node_type.name] if subnet in zone_of))
@@ -91,17 +94,18 @@ def check_zones(cluster: Cluster, config: Config) -> list[str]:
             continue
         lacking = [zone for zone in zones if zone not in has]
         if len(lacking) == len(zones):
-            raise ClusterConfigError(
+            refusals[node_type.name] = ClusterConfigError(
                 f"{node_type.location}: EC2 has no {node_type.machine.name} in {', '.join(zones)} "
                 f"({_source(cluster, node_type)}); in this region it is in {', '.join(sorted(has))}"
             )
+            continue
         # Zones that nobody has named are tried in turn: which of them lack a type is no news then.
         if lacking and (cluster.placement.zones or node_type.node_config.get("SubnetIds")):
             notes.append(
                 f"{node_type.location}: EC2 has no {node_type.machine.name} in {', '.join(lacking)}; it is launched in "
                 f"{', '.join(zone for zone in zones if zone in has)} only"
             )
-    return notes
+    return [*machine_lists.raised_or_noted(cluster, refusals), *notes]
 
 
 def _check_key_pair(config: Config) -> None:

@@ -20,9 +20,10 @@ import botocore.session
 
 from accel_scaling import _ray
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, default_image, no_image
 from accel_scaling.cluster.offering_checks import nearest
-from accel_scaling.errors import ClusterConfigError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
@@ -43,8 +44,11 @@ _AT_ONCE = 10  # names that GetParameters takes
 _KEPT_STATES = ["pending", "running", "stopping", "stopped"]
 
 
-def check(cluster: Cluster) -> None:
+def check(cluster: Cluster) -> dict[str, AccelScalingError]:
     """Refuse a cluster file that EC2 would refuse later, after something was paid for.
+
+    Returns:
+        The refusals of machines of lists that have others, by their node types.
 
     Raises:
         ClusterConfigError: no region, or an instance type that the region does not have.
@@ -57,14 +61,17 @@ def check(cluster: Cluster) -> None:
     # The catalog's list of regions may be old: it counts only where EC2 may not be asked.
     if offered is None:
         cluster.check_offered()
-        return
+        return cluster.refused()
+    refusals: dict[str, AccelScalingError] = {}
     for node_type in cluster.node_types.values():
         if node_type.machine.name not in offered:
             regions = nearest(cluster.catalog.where(node_type.machine.machine), region)
-            raise ClusterConfigError(
+            refusals[node_type.name] = ClusterConfigError(
                 f"{node_type.location}: EC2 does not offer {node_type.machine.name} in {region}; {regions}"
                 "choose another region or type"
             )
+    machine_lists.raised_or_noted(cluster, refusals)
+    return refusals
 
 
 def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:

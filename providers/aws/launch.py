@@ -84,7 +84,9 @@ class MachineLaunch:
         self._names = zones
 
         key = f"provider.{CAPACITY}.{_ray.node_type_of(tags)}"
-        ways = offers(self._order, zones, node_config, tags, functools.partial(with_capacity, key), self._machines)
+        ways = offers(
+            self._order, zones, node_config, tags, functools.partial(with_capacity, key), machines=self._machines
+        )
         ways = self._reserved.in_their_zones(ways)
 
         def launch(allowed: list[str]) -> Launch:

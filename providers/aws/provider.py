@@ -129,13 +129,13 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 cluster_config, templates = launch_templates.merged(cluster_config)
                 cluster = read_config(cluster_config)
                 cloudwatch.check_files(cluster.provider)
-                bootstrap.check(cluster)
+                refused = bootstrap.check(cluster)
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             # What would be refused comes before what is made in the account.
             notes = reservation_checks.check_reservations(cluster, resolved)
-            notes += account_checks.check_zones(cluster, resolved)
+            notes += account_checks.check_zones(cluster, resolved, refused)
             resolved, more = training.prepared(cluster, resolved)
             for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)

@@ -22,8 +22,8 @@ class Offer:
     """One way to launch machines of a node type.
 
     Attributes:
-        place: the zone, with the capacity type where the node type has an order of them, and with the machine type where
-            it has a list of them.
+        place: the zone; with the capacity type where the node type has an order of them, and with the machine type
+            where it has a list.
         zone: the zone alone.
         entry: the capacity type; None where the node_config alone says how its machines are bought.
         node_config: which buys its machines so.
@@ -52,6 +52,7 @@ def offers(
     node_config: dict[str, Any],
     tags: dict[str, str],
     with_capacity: WithCapacity,
+    *,
     machines: Mapping[str, dict[str, Any]] | None = None,
 ) -> dict[str, Offer]:
     """Return all ways to launch, by their places, in the order to try them.

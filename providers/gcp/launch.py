@@ -158,7 +158,7 @@ def _ways(
     machines: Mapping[str, dict[str, Any]] | None,
 ) -> dict[str, Offer]:
     key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
-    return offers(order, zones, node_config, labels, functools.partial(with_capacity, key), machines)
+    return offers(order, zones, node_config, labels, functools.partial(with_capacity, key), machines=machines)
 
 
 def _request_of(way: Offer, *, delete_preempted: bool) -> _MachineRequest:

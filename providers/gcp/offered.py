@@ -11,6 +11,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
 from accel_scaling.catalog.lookup import is_clouds_own
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.offering_checks import nearest, offering_notes
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp.calls import call_each, status_of
@@ -51,16 +52,17 @@ def check(cluster: Cluster) -> None:
         Question(kind, name, zone) for named in asked.values() for kind, name in named.values() for zone in zones
     }
     answers = _answers(questions, cluster.provider)
-    silent = set()
+    silent, refusals = set(), dict[str, ClusterConfigError]()
     for node_type in cluster.node_types.values():
         for key, (kind, name) in asked[node_type.name].items():
             said = [answers[Question(kind, name, zone)] for zone in zones]
             if not any(answer is not False for answer in said):
-                raise ClusterConfigError(
-                    f"{node_type.location}.node_config.{key}: {_refusal(node_type, name, cluster)}"
-                )
+                sentence = f"{node_type.location}.node_config.{key}: {_refusal(node_type, name, cluster)}"
+                refusals.setdefault(node_type.name, ClusterConfigError(sentence))
             if None in said:
                 silent.add(f"{node_type.location} (")
+    for note in machine_lists.raised_or_noted(cluster, refusals):
+        _ray.cli_logger().warning("{}", note)
     for note in offering_notes(cluster) if silent else ():
         if note.startswith(tuple(silent)):
             _ray.cli_logger().warning("{}", note)

@@ -168,9 +168,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             places = launch.places(resource, base_config, tags, order, machines)
 
         def create(allowed: Collection[str]) -> Launch:
-            return self._node_cache.create(
-                resource, base_config, tags, count, allowed, order=order, machines=machines
-            )
+            return self._node_cache.create(resource, base_config, tags, count, allowed, order=order, machines=machines)
 
         # A head is launched by `ray up`, at which a person sees the reason: no quarantine is asked about it.
         if _ray.is_head(tags):

@@ -54,7 +54,10 @@ DEEP = 3000
         (("region: us-west-2", "region: 5"), "provider.region is 5; expected text"),
         ((A, "  a: {max_workers: 1, max_workers: 9, node_config"), "a.max_workers is already in line 6"),
         ((A, "  head: {node_config"), "available_node_types.head is already in line 5"),
-        (("InstanceType: g5.xlarge", "InstanceType: {is: g5.xlarge}"), "InstanceType is {'is': 'g5.xlarge'}; expected one"),
+        (
+            ("InstanceType: g5.xlarge", "InstanceType: {is: g5.xlarge}"),
+            "InstanceType is {'is': 'g5.xlarge'}; expected one",
+        ),
         (
             ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: spot"),
             "InstanceMarketOptions is 'spot'; expected keys, such as {MarketType: spot}",

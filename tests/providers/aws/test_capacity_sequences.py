@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accel_scaling.cluster import machine_lists
 from accel_scaling.quarantine.gate import Gate
 from accel_scaling.testing.ec2.launches import used_of
 from accel_scaling.testing.faults import Fault, write_faults
@@ -22,21 +23,22 @@ from tests.support.launch_sequences import EXAMPLES, Sequence, Step, sequence
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-MACHINE = "g5.xlarge"
-ORDER = ["reserved cr-0aa", "block cr-0bb", "spot", "on-demand"]
+MACHINES = FIRST, SECOND = ("g5.xlarge", "g6.xlarge")  # a list of two; each reservation is for one of them
+ORDER = [f"{way} {machine}" for way in ("reserved cr-0aa", "block cr-0bb", "spot", "on-demand") for machine in MACHINES]
 CAPACITY = {"a10g": [{"reserved": "cr-0aa"}, {"block": "cr-0bb"}, "spot", "on-demand"]}
 RESERVATIONS = (
-    f"cr-0aa:count=2,zone={A},type={MACHINE}",
-    f"cr-0bb:count=2,zone={B},type={MACHINE},begins=1h,ends=24h,kind=block",
+    f"cr-0aa:count=2,zone={A},type={FIRST}",
+    f"cr-0bb:count=2,zone={B},type={SECOND},begins=1h,ends=24h,kind=block",
 )
-ZONES = {"reserved cr-0aa": {A}, "block cr-0bb": {B}}
+ZONES = {f"reserved cr-0aa {FIRST}": {A}, f"block cr-0bb {SECOND}": {B}}
+OF_OTHER_TYPE = {f"reserved cr-0aa {SECOND}", f"block cr-0bb {FIRST}"}
 SOLD_OUT = {"InsufficientInstanceCapacity", "ReservationCapacityExceeded"}
 # Answers of which nobody knows whether EC2 has launched.
 UNKNOWN = {"RequestLimitExceeded", "Unavailable", "InternalError", "Mystery"}
 
 
 class EC2WithReservations(EmulatedEC2):
-    """EC2 with a node type that has an order of four capacity types, and the account of what was asked."""
+    """EC2 with a node type of four capacity types and two machine types, and the account of what was asked."""
 
     kinds = ("a10g",)
     calls = (*EmulatedEC2.calls, "DescribeCapacityReservations")
@@ -80,34 +82,38 @@ class EC2WithReservations(EmulatedEC2):
         market = body.get("InstanceMarketOptions.MarketType", "")
         kind = "block" if market == "capacity-block" else "reserved" if target else market or "on-demand"
         zone = {subnet: zone for zone, subnet in self.ec2.subnets.items()}[body["SubnetId"]]
-        self.requests.append(Request(f"{kind} {target}".strip(), zone, outcome, code, body["ClientToken"], unusable))
+        way = " ".join(word for word in (kind, target, body["InstanceType"]) if word)
+        self.requests.append(Request(way, zone, outcome, code, body["ClientToken"], unusable))
 
     def unusable(self) -> frozenset[str]:
         """Return the reservations that take no machine now, by EC2's own count and clock."""
-        backend, full = self.ec2._backend(), set()
+        backend, full = self.ec2._backend(), set(OF_OTHER_TYPE)
         for one in self.reserved:
             left = one.count - used_of(backend, one)
             soon = one.ends_at_s is not None and self.ec2.now_s > one.ends_at_s - 2 * 3600
             if left <= 0 or not one.has_begun(self.ec2.now_s) or soon:
-                full.add(next(key for key in ORDER if key.endswith(one.name)))
+                full.update(key for key in ORDER if f" {one.name} " in key)
         return frozenset(full)
 
     def provider(self, *, cache_stopped_nodes: bool, zones: int) -> Any:
         del zones
-        made = provider_of(self.cluster, cache_stopped_nodes=cache_stopped_nodes, capacity=CAPACITY)
+        listed = {machine_lists.MACHINES: {"a10g": {SECOND: {"InstanceType": SECOND}}}}
+        made = provider_of(self.cluster, cache_stopped_nodes=cache_stopped_nodes, capacity=CAPACITY, **listed)
         # Not in an autoscaler: no place is in quarantine, so each launch tries all that it may. Its clock is EC2's.
         made.gate = Gate({}, None, Path("none.json"), lambda: self.ec2.now_s)
         return made
 
     def node_config(self, kind: str, zones: int) -> dict[str, Any]:
         del kind, zones  # both, or the block's zone would have no subnet
-        return node_config(self.ec2, MACHINE, (A, B))
+        return node_config(self.ec2, FIRST, (A, B))
 
     def sold_out(self, zones: set[str]) -> None:
-        """Make spot sold out in these zones, and what is on demand in the first of them."""
-        names = [f"{MACHINE}@{zone}/spot" for zone in zones]
+        """Make spot sold out in these zones, and what is on demand in the first of them; of the second type, less."""
+        names = [f"{FIRST}@{zone}/spot" for zone in zones]
         if A in zones:
-            names.append(f"{MACHINE}@{A}/on-demand")
+            names += [f"{FIRST}@{A}/on-demand", f"{SECOND}@{A}/spot"]
+        if zones == {A, B}:
+            names += [f"{FIRST}@{B}/on-demand", f"{SECOND}@{B}/spot"]
         write_faults(self.ec2.faults_file, [Fault.no_capacity(name) for name in names])
 
 

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
 from accel_scaling.cluster.networks import DEVICES
 from accel_scaling.providers.aws import placement_groups
 from tests.support.aws_provider import EC2, REGION, A, B
+from tests.support.aws_up import ec2, up_fixture
 from tests.support.cluster import MODULE
 from tests.support.resolved import refusal, resolved
 
-PROFILE, IMAGE = "ray-autoscaler-v1", "ami-12c6146b"
+__all__ = ["up_fixture"]
+
+IMAGE = "ami-12c6146b"
 GROUP = f"accel-scaling-mine-h100-{A}"
 
-pytestmark = pytest.mark.needs("ssh", "rsync")
-
-
-@pytest.fixture(autouse=True)
-def _account(monkeypatch: pytest.MonkeyPatch, region: EC2, tmp_path: Path) -> Iterator[None]:
-    """The region of this process, with Ray's instance profile, whose making takes Ray half a minute."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    iam = boto3.client("iam", REGION)
-    if not iam.list_instance_profiles()["InstanceProfiles"]:
-        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
-        iam.create_instance_profile(InstanceProfileName=PROFILE)
-        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
-    yield
-    for pair in ec2().describe_key_pairs()["KeyPairs"]:
-        ec2().delete_key_pair(KeyName=pair["KeyName"])
-
-
-def ec2() -> Any:
-    return boto3.client("ec2", REGION)
+pytestmark = [pytest.mark.needs("ssh", "rsync"), pytest.mark.usefixtures("up")]
 
 
 def config_of(network: dict[str, Any] | None = None, **h100: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.cluster import machine_lists
 from accel_scaling.providers.gcp.reservations import Reservations
 from accel_scaling.testing.gce.reservations import GceReservation
 from tests.providers.gcp import test_launch_sequences as plain
@@ -20,10 +21,12 @@ from tests.support.launch_sequences import EXAMPLES, Sequence, sequence
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-ORDER = ["reserved mine", "spot", "on-demand"]
+TYPES = FIRST, SECOND = ("n1-standard-4", "n2-standard-4")  # a list of two; the reservation is for the second
+ORDER = [f"{way} {machine}" for way in ("reserved mine", "spot", "on-demand") for machine in TYPES]
 CAPACITY = {"cpu": [{"reserved": "mine"}, "spot", "on-demand"]}
-MINE = GceReservation("mine", "n1-standard-4", count=2, zone=ZONES[0])
-PLACES = {"reserved mine": {ZONES[0]}}
+MINE = GceReservation("mine", SECOND, count=2, zone=ZONES[0])
+RESERVED = f"reserved mine {SECOND}"
+PLACES = {RESERVED: {ZONES[0]}}
 SOLD_OUT = {"ZONE_RESOURCE_POOL_EXHAUSTED"}
 # Refusals before the call is carried out, of which Google's own records know nothing.
 UNSEEN = ("403", "quota")
@@ -34,7 +37,7 @@ def _of_machines(call: str) -> bool:
 
 
 class GoogleWithReservation(plain.EmulatedGoogle):
-    """Compute Engine with a node type that has an order of three capacity types, and the account of what was asked."""
+    """Compute Engine with a node type of three capacity types and two machine types, and the account of it."""
 
     kinds = ("cpu",)
     # No answer is spoilt that tells of reservations: who is told that one is full continues with spot, and is right.
@@ -59,10 +62,11 @@ class GoogleWithReservation(plain.EmulatedGoogle):
             return
         affinity = (machine.get("reservationAffinity") or {}).get("values")
         model = (machine.get("scheduling") or {}).get("provisioningModel")
-        way = "reserved mine" if affinity else "spot" if model == "SPOT" else "on-demand"
+        kind = "reserved mine" if affinity else "spot" if model == "SPOT" else "on-demand"
+        way = f"{kind} {machine['machineType'].rpartition('/')[2]}"
         code = errors[0]["code"] if errors else ""
         used = sum(bool((one.get("reservationAffinity") or {}).get("values")) for one in self.at.machines().values())
-        full = frozenset({"reserved mine"} if used >= MINE.count else ())
+        full = frozenset({f"reserved mine {FIRST}", *((RESERVED,) if used >= MINE.count else ())})
         self.requests.append(Request(way, zone, GRANTED if granted else REFUSED, code, unusable=full))
 
     def provider(self, *, cache_stopped_nodes: bool, zones: int) -> Any:
@@ -71,13 +75,14 @@ class GoogleWithReservation(plain.EmulatedGoogle):
         section = {
             **config["provider"],
             "cache_stopped_nodes": cache_stopped_nodes,
+            machine_lists.MACHINES: {"cpu": {SECOND: {"machineType": SECOND}}},
             _ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD: False,
         }
         return provider_of({"provider": section, "cluster_name": self.cluster})
 
     def node_config(self, kind: str, zones: int) -> dict[str, Any]:
         del kind, zones
-        return {**MACHINES["cpu"], "networkInterfaces": plain.NETWORK}
+        return {**MACHINES["cpu"], "machineType": FIRST, "networkInterfaces": plain.NETWORK}
 
 
 class OrderedSequence(Sequence):
