@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def collected_often(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config, its head start commands with the period; doing it twice changes nothing, a user's own stays."""
+    """Return the config, its head start commands with the period; a user's own period stays."""
     period_s = _period_s(config)
     if period_s >= timeouts.RAY_DEMAND_PERIOD_S:
         return config

@@ -59,7 +59,6 @@ class BootCheckedProvider:
     node_tags: Any
     internal_ip: Any
     provider_config: dict[str, Any]
-
     # None where the autoscaler waits as long as Ray does: v1, and an interval of the user's own.
     _early: EarlyRounds | None = None
     # What workers are told about tokens; None where this process is no autoscaler.
