@@ -108,9 +108,19 @@ gives up after 2 minutes, by pip's own retries."""
 
 # --- from a task that waits to its node (providers/base/early_rounds.py, command_runner.py) ---
 
-DEMAND_LOOK_S = 0.1
+DEMAND_LOOK_S = 0.12
 """Between two looks at what waits for resources: a call on the head itself, 1 ms for some nodes, 10 ms for a thousand;
-where it takes longer, it is asked less often (a twentieth of the time at most)."""
+where it takes longer, it is asked less often (a twentieth of the time at most). More than DEMAND_PERIOD_S: what grows
+has grown from one look to the next."""
+
+DEMAND_PERIOD_S = 0.1
+"""Between two questions of the GCS for what waits on a node (providers/base/demand_reports.py)."""
+
+DEMAND_QUESTIONS_A_SECOND = 250
+"""Of the GCS to all nodes together, as many as Ray has with 250 nodes: a larger cluster is asked less often."""
+
+RAY_DEMAND_PERIOD_S = 1.0
+"""Ray's own time between two such questions, which a cluster of 250 nodes and more keeps."""
 
 EARLY_ROUND_GAP_S = 0.2
 """Between the end of a round of the autoscaler and one that comes early: a round of a small cluster takes 0.05 s."""
@@ -131,8 +141,8 @@ SSH_PROBE_CONNECT_S = 3
 SSH_PROBES_S = 30.0
 """For how long ssh is tried so before Ray's own try decides, with its 10 s for a machine that answers slowly."""
 
-AWS_STATUS_TAG_S = 5.0
-"""How long a machine must be in a state of its set-up before EC2 is told: most states of a set-up are over by then."""
+STATUS_TAG_S = 5.0
+"""How long a set-up lasts before its cloud is told of a state of it: most states of a set-up are over by then."""
 
 # --- the local clouds and their hosts (rehearse) ---
 
@@ -383,6 +393,10 @@ WATCHER_RAYLET_S = 300.0
 
 WATCHER_AGAIN_S = 5.0
 """Before a watcher that died is started again."""
+
+KEPT_GONE_S = 600.0
+"""After which a machine that is kept for inspection, and that its cloud no longer lists, is gone: one listing may lack
+a zone that does not answer."""
 
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.autoscaler import autoscaler_version as autoscaler_version
     from accel_scaling._ray.autoscaler import tell_drivers as tell_drivers
     from accel_scaling._ray.autoscaler import tpu_workers_joined as tpu_workers_joined
+    from accel_scaling._ray.autoscaler_pause import DEMAND_PERIOD_VARIABLE as DEMAND_PERIOD_VARIABLE
     from accel_scaling._ray.autoscaler_pause import demand_reader as demand_reader
     from accel_scaling._ray.autoscaler_pause import replace_pause as replace_pause
     from accel_scaling._ray.clouds import aws_client as aws_client
@@ -147,7 +148,7 @@ _NAMES = {
         "autoscaler_config_path autoscaler_kv_put autoscaler_metrics_registry autoscaler_version tell_drivers "
         "tpu_workers_joined"
     ),
-    "autoscaler_pause": "demand_reader replace_pause",
+    "autoscaler_pause": "DEMAND_PERIOD_VARIABLE demand_reader replace_pause",
     "clouds": (
         "aws_client aws_node_provider aws_reuse_tags aws_tags aws_template_content aws_tries_each_subnet_once "
         "check_legacy_fields ec2_client gcp_bootstrap gcp_node_kinds gcp_node_provider gcp_nodes gcp_private_keys "

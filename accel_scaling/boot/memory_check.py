@@ -160,10 +160,10 @@ def _outcome(wanted: int | None, until_s: float, clock: Callable[[], float], sle
     ready_s = min(until_s, clock() + timeouts.CUDA_NOT_READY_S)
     devices: list[Tried] = []
     for view in listed.views(os.environ):
-        outcome = _try_view(path, view, wanted, listed, until_s - clock())
+        outcome = _try_view(path, view, wanted, listed, max(until_s - clock(), 0.0))
         while outcome.not_ready and clock() + timeouts.CUDA_NOT_READY_POLL_S < ready_s:
             sleep(timeouts.CUDA_NOT_READY_POLL_S)
-            outcome = _try_view(path, view, wanted, listed, until_s - clock())
+            outcome = _try_view(path, view, wanted, listed, max(until_s - clock(), 0.0))
         # Each process numbers its devices from 0.
         devices += [replace(one, index=len(devices) + place) for place, one in enumerate(outcome.devices)]
         if outcome.fault or outcome.note:
@@ -199,13 +199,13 @@ def _try_view(path: str, view: str | None, wanted: int | None, listed: CudaDevic
             os.environ[VISIBLE] = view
         return try_devices(path, 1 if sliced else shown, listed.processes, say, "MIG" if sliced else "GPU")
 
+    began_s = time.monotonic()
     try:
         return forked_call.call(question, left_s)
     except forked_call.NoAnswerError as silence:
-        at = _text(step)
-        if not at:
+        if time.monotonic() - began_s < left_s:
             return Outcome(note=str(silence))  # there can be no child: nothing is known of the devices
-        raise _TooLateError(at) from None
+        raise _TooLateError(_text(step) or "CUDA was not yet started") from None
     except forked_call.CrashedError as crash:
         return Outcome(fault=f"{_text(step)}: {crash}")
     finally:

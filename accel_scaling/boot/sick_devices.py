@@ -51,8 +51,8 @@ def devices_of(watched: Watched) -> Callable[[], Sick | None]:
 def sick_in(promised: Mapping[str, float], detected: Sequence[Detection]) -> Sick | None:
     """Return what is wrong with the devices of a node that has joined with these resources; None for nothing.
 
-    A maker's package that somebody has broken, as `pip install` can, is no sick device. The driver still says what it
-    has, and that is compared.
+    A maker's package that another program has broken, as `pip install` can, is no sick device. The driver still says
+    what it has, and that is compared.
     """
     broken = [one for one in detected if one.state is DriverState.TOOL_BROKEN]
     if not broken:

@@ -80,7 +80,7 @@ WORDS = {
         "replace this machine; if all machines of the node type have this verdict, check their image",
     ),
     VerdictWord.TOO_SLOW: Meaning(
-        "The devices are there, and the active check of them was slower than the cluster file allows.",
+        "The devices are there, and the active check of them was slower than allowed.",
         "replace this machine; if all machines of the node type have this verdict, allow more in confirmation.deep",
     ),
     VerdictWord.NOT_YET: Meaning(

@@ -53,8 +53,8 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   queue-suspended:TYPE  the cloud suspends its queued slices when their turn comes
   sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above;
                         sick:TYPE@20s=CAUSE: lost (off the bus), ecc (errors in its memory), hangs (its driver)
-  slow:TYPE             the active check of its devices, `confirmation.deep` with dcgmi, takes an hour
-  diag-fails:TYPE       it finds an error of one device
+  slow:TYPE             for `confirmation.deep`: dcgmi takes an hour, and one device copies slowly
+  diag-fails:TYPE       for `confirmation.deep`: dcgmi finds an error of one device, whose memory has a wrong bit
   xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine
   block-ends:TYPE@20s   the cloud ends all machines of a capacity block, 20 s after the boot of the first of them
   takes-back:TYPE@20s   20 s after the boot of the first machine of an interruptible reservation, its owner takes it
@@ -86,7 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help=CLUSTER_HELP)
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
     parser.add_argument(
-        "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
+        "--faults",
+        metavar="FILE",
+        type=Path,
+        help="faults, one on each line; read again when it changes; - for standard input",
     )
     parser.add_argument(
         "--reservation",

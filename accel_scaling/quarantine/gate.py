@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
@@ -18,6 +17,7 @@ from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy,
 from accel_scaling.quarantine import ledger, messages, store
 from accel_scaling.quarantine.drain_record import DrainRecords
 from accel_scaling.quarantine.driver_messages import DriverMessages
+from accel_scaling.quarantine.kept_machine import KeptMachine
 from accel_scaling.quarantine.launch_failure import LaunchFailure
 from accel_scaling.quarantine.machine import Machine, Reason, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
@@ -55,12 +55,12 @@ class Gate:
         """
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
         self.confirmation: ConfirmationPolicy = confirmation_policy(provider_config)
-        self._keep = self.confirmation.keep_for_inspection
         self._config_path = config_path
         self._store = store.FallbackStore(store.Store(state_path))
         self._clock = clock
         self._metrics = metrics or Metrics(None)
         self.machines = MachineRecords(self._store, self.clock, active=self.active)
+        self.kept = KeptMachine(self._store, self.clock, active=self.active and self.confirmation.keep_for_inspection)
         self.drains = DrainRecords(self._store, self.clock, self._metrics, active=self.active)
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
@@ -268,21 +268,11 @@ class Gate:
 
     def keeps(self, node_id: str, sentence: str) -> bool:
         """Return whether to keep this refused machine for inspection: the first one, where the cluster file says so."""
-        if not (self._keep and self.active):
-            return False
-        kept: dict[str, str] = {}
-
-        def keep(old: Ledger) -> Ledger:
-            # Decided under the store's lock: of several machines that are refused at once, one is kept.
-            kept.update(old.kept or {node_id: sentence})
-            return replace(old, kept=dict(kept))
-
-        self._store.change(keep)
-        return node_id in kept
+        return self.kept.keeps(node_id, sentence)
 
     def hidden(self) -> Collection[str]:
         """Return the machines that are kept and no longer part of the cluster; `ray down` finds them anyway."""
-        return self._store.read().kept if self._keep and self.active else ()
+        return self.kept.hidden()
 
     # Between launches.
 

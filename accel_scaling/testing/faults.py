@@ -162,12 +162,12 @@ class Fault:
 
     @classmethod
     def slow(cls, machine_type: str) -> Fault:
-        """Make `dcgmi diag`, the active check of NVIDIA's devices, take an hour."""
+        """Make `dcgmi diag` take an hour, and one device copy at a twentieth of its speed, for an active check."""
         return cls(FaultKind.SLOW, machine_type)
 
     @classmethod
     def diag_fails(cls, machine_type: str) -> Fault:
-        """Make `dcgmi diag` find an error of one device."""
+        """Make `dcgmi diag` find an error of one device, and one bit of its memory always be 1."""
         return cls(FaultKind.DIAG_FAILS, machine_type)
 
     @classmethod

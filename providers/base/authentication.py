@@ -37,7 +37,7 @@ _COMPARE = (
 )
 _REPLACED = (
     f"The head has another token in ~/{AUTH_TOKEN_FILE}, which is now replaced: its Ray starts with the new one, then "
-    "that of the workers; whoever calls the cluster with the former one is refused until they have this one "
+    "that of the workers; calls with the former one are refused until the caller has this one "
     "(`ray get-auth-token` prints it)."
 )
 _IN_TEXT = re.compile(rf"\b{AUTH_MODE}=[\"']?(token|disabled)\b", re.IGNORECASE)

@@ -35,7 +35,7 @@ from accel_scaling.quarantine.machine import NO_VERDICT
 from accel_scaling.requirements import check_ray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.machine_end import MachineEnd
@@ -59,9 +59,10 @@ class BootCheckedProvider:
     node_tags: Any
     internal_ip: Any
     provider_config: dict[str, Any]
-
     # None where the autoscaler waits as long as Ray does: v1, and an interval of the user's own.
     _early: EarlyRounds | None = None
+    # What workers are told about tokens; None where this process is no autoscaler.
+    _of_head: Authentication | None = None
 
     def capacity_order(self, tags: Mapping[str, str]) -> tuple[CapacityEntry, ...]:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
@@ -124,20 +125,15 @@ class BootCheckedProvider:
         """Return what the watchers of nodes have told, by key, and the known ends that are near."""
         return {**self._known_ends.events(self.known_ends(), self.joined_nodes), **_ray.node_events()}
 
-    def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
-        """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
-        return _ray.drain_nodes(ray_ids, message, deadline_s)
-
-    def stop_nodes(self, ray_ids: Sequence[str]) -> None:
-        """End the Ray of nodes by their ids in Ray, with their tasks."""
-        _ray.stop_nodes(ray_ids)
+    # Both by the nodes' ids in Ray.
+    drain_nodes = staticmethod(_ray.drain_nodes)
+    stop_nodes = staticmethod(_ray.stop_nodes)
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
-        # Now, as this process begins with its head's Ray.
-        self._of_head = None if config_path is None else of_head()
+            self._of_head = of_head()
         self.gate: Gate = gate_of(provider_config)
         self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
@@ -203,13 +199,14 @@ class BootCheckedProvider:
             self._rounds.began()
             if self._early is not None and self._early.is_early:
                 return self._without_a_question()
-        nodes = self.listed_nodes(tag_filters)
+        everything = nodes = self.listed_nodes(tag_filters)
         # In the list, a kept machine would count as a worker, and the autoscaler ends workers that do not join.
         hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
         if not tag_filters and self.gate.active:
             # What the autoscaler was told of, and the cloud does not list yet, is a node anyway.
             late = [node for node in self._known.listed(nodes) if not self.is_over(node)]
+            self.gate.kept.listed(everything)
             workers, late_workers = self._workers(nodes), self._workers(late)
             self.gate.listed(lambda: {**workers, **late_workers})
             self.watch.round(workers)

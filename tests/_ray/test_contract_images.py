@@ -76,7 +76,7 @@ class StoppedError(Exception):
 
 
 class Asking:
-    """A provider that notes what a command is taken for, and goes no further."""
+    """A provider that notes how a command is treated, and goes no further."""
 
     said: ClassVar[list[tuple[bool, ...]]] = []
 

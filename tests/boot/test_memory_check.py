@@ -7,14 +7,17 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from accel_scaling import timeouts
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.deep_check import DEEP_CHECK
 from accel_scaling.boot.memory_check import memory_tried
-from accel_scaling.boot.verdicts import Verdict, VerdictWord
+from accel_scaling.boot.verdict_file import VERDICT_FILE
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord
 from accel_scaling.cli.main import main
 from accel_scaling.families.inventory import detect
 from accel_scaling.testing.devices.drivers import NVML_CONFIG
@@ -33,7 +36,7 @@ LONG_S = 100.0
 
 
 def t4(*facts: tuple[str, int], **changes: Any) -> Hardware:
-    """Return a machine with one T4 of little memory, so that a test of it takes a tenth of a second."""
+    """Return a machine with one T4 of little memory: a test of it takes a tenth of a second."""
     return replace(hardware_of("g4dn.xlarge"), facts=facts, memory_mib=128, **changes)
 
 
@@ -54,7 +57,7 @@ def tried(
     [
         ((), "Confirmed", "s (the device: 6 GB/s to it, 6 from it, 250 within it)"),
         (("slow", 1), "TooSlow", f"0.3 GB/s from the host to device 0 ({FIRST}); at least 4 is expected of T4 (and 2"),
-        (("cuda-memory", 100), "TooSlow", f"found 100 GB/s within the memory of device 0 ({FIRST}); at least 106 is"),
+        (("cuda-memory", 70), "TooSlow", f"found 70 GB/s within the memory of device 0 ({FIRST}); at least 80 is"),
         (("diag-fails", 1), "Unhealthy", f"device 0 ({FIRST}): byte 1048576 of its memory was written as 0x"),
         (("cuda-wrong", 50), "Unhealthy", "byte 52428800 of its memory was written as 0x"),
         (("cuda-copy", 214), "Unhealthy", f"({FIRST}): cuCtxSynchronize failed with CUDA_ERROR_ECC_UNCORRECTABLE; rep"),
@@ -92,7 +95,7 @@ def test_a_driver_that_hangs_is_ended_when_the_time_is_over_and_the_sentence_say
 
 
 class Clock:
-    """Seconds that pass only where somebody sleeps."""
+    """Seconds that pass only while the test sleeps."""
 
     def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.now_s, self._meanwhile = 0.0, meanwhile
@@ -197,9 +200,30 @@ def test_a_chip_without_floors_is_measured_and_judged_by_the_users_numbers_alone
 
 
 def test_the_users_numbers_take_the_place_of_the_catalogs(boot: Callable[..., Machine]) -> None:
-    boot(t4(("cuda-memory", 100)))
+    boot(t4(("cuda-memory", 70)))
     assert tried(T4, at_least={"memory_gb_s": 0}).word is VerdictWord.CONFIRMED
-    assert tried(T4, at_least={"memory_gb_s": 99}).word is VerdictWord.CONFIRMED
+    assert tried(T4, at_least={"memory_gb_s": 69}).word is VerdictWord.CONFIRMED
+
+
+HOOK = """
+from types import SimpleNamespace
+from accel_scaling.boot import start_hook
+start_hook.run(SimpleNamespace(labels={}), False)
+"""
+
+
+def test_a_node_that_copies_slowly_never_joins_and_leaves_its_numbers_in_the_verdicts_file(
+    boot: Callable[..., Machine],
+) -> None:
+    machine = boot(t4(("slow", 1)))
+    check = {"command": "", "memory": True, "within_s": LONG_S, "at_least": {}}
+    done = machine.python(HOOK, RAY_OVERRIDE_RESOURCES=json.dumps(T4), **{DEEP_CHECK: json.dumps(check)})
+    assert done.returncode == EXIT_NOT_CONFIRMED, done.stderr
+    left = json.loads((Path(os.environ["HOME"]) / VERDICT_FILE).read_text(encoding="utf-8"))
+    assert (left["verdict"], left["joins"]) == ("TooSlow", False)
+    assert f"TooSlow: {left['message']}" in done.stderr
+    assert left["measured"][0]["to_device_gb_s"] == pytest.approx(0.3)
+    assert left["measured"][0]["at_least"] == {"host_gb_s": 4.0, "memory_gb_s": 80.0}
 
 
 def test_confirm_prints_the_numbers_as_a_table_of_eighty_columns(
@@ -214,7 +238,7 @@ def test_confirm_prints_the_numbers_as_a_table_of_eighty_columns(
         "GB/s tried to it from it within it to the next",
         "0 NVIDIA A100-SXM4-40GB 0.1 GiB 25.0 25.0 1290 -",
         "1 NVIDIA A100-SXM4-40GB is in use by a process",
-        "at least 8.0 8.0 518 60.0",
+        "at least 8.0 8.0 388 60.0",
     ]
     assert max(map(len, table.splitlines())) < 80
     assert main([*words, "--json"]) == 0

@@ -65,7 +65,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("machine", "file", "text"), BROKEN)
-def test_a_makers_package_that_somebody_has_broken_is_told_and_is_no_sick_device(
+def test_a_makers_package_that_pip_has_broken_is_told_and_is_no_sick_device(
     machine: str, file: str, text: str | None, boot: Any
 ) -> None:
     look = devices_of(watched(machine))

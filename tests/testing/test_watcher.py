@@ -58,6 +58,18 @@ class Rehearsed:
         return self.out.getvalue()
 
 
+def test_an_output_that_nobody_reads_ends_the_look_without_a_traceback(
+    rehearsed: Rehearsed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(rehearsed.timeline, "say", closed)
+    rehearsed.watcher.run()  # it would poll until it is stopped
+    with pytest.raises(BrokenPipeError):  # of the program's own thread, which ends the rehearsal
+        rehearsed.watcher.look()
+
+
 @pytest.fixture(name="rehearsed")
 def rehearsed_fixture(tmp_path: Path) -> Rehearsed:
     return Rehearsed(tmp_path)

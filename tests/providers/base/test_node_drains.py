@@ -120,6 +120,16 @@ def test_a_sick_machine_that_is_kept_runs_no_task_and_is_no_worker_but_said_and_
     assert cluster.most() == 4
     text = as_text(cluster.gate._store.read(), cluster.head.now_s)
     assert f"{node} is kept for inspection, and paid for, until `ray down`: sick: Unhealthy" in " ".join(text.split())
+    provider.machines[node].state = "stopped"  # a listing that lacks it
+    cluster.round(60)
+    provider.machines[node].state = "running"
+    cluster.round(timeouts.KEPT_GONE_S)
+    assert node not in cluster.listed()
+    ended = provider.machines.pop(node)  # by a person
+    for _ in range(2):
+        cluster.round(timeouts.KEPT_GONE_S)
+    assert "inspection" not in as_text(cluster.gate._store.read(), cluster.head.now_s)
+    provider.machines[node] = ended
     provider.gate = Gate({}, None, cluster.head.path)  # of `ray down`, which is no autoscaler
     assert node in provider.non_terminated_nodes({})
 

@@ -43,7 +43,7 @@ COPIES, ROUNDS = 2, 3
 """So many copies are timed together, so many times; the fastest counts, as a link that was idle begins slowly."""
 
 LEAST_FREE = 0.8
-"""Of all memory: a device with less is at work for somebody, whose program may need the rest."""
+"""Of all memory: a device with less is at work for another program, which may need the rest."""
 
 _INVERTED = bytes(255 - value for value in range(256))
 
@@ -108,7 +108,7 @@ def try_devices(
     Args:
         path: the library's.
         wanted: so many devices must be shown, and the first so many are tried; None for all that there are.
-        processes: how many processes compute on a device, by its UUID; such a device is left alone.
+        processes: how many processes compute on a device, by its UUID; such a device is not tried.
         say: is told each step before it begins.
         prefix: of the devices' UUIDs: ``GPU``, or ``MIG``.
     """
@@ -175,7 +175,7 @@ class _Test:
         self._compare.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
     def try_device(self, device: Tried) -> Tried:
-        """Return what was found; a device that somebody uses has a note instead.
+        """Return what was found; a device that another program uses has a note instead.
 
         Raises:
             CudaError: a call has failed.
