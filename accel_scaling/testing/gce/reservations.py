@@ -289,7 +289,9 @@ def _check(model: str, wanted: str, *, named: bool) -> None:
     Raises:
         ApiError: 400.
     """
-    if model in _WITHOUT_RESERVATIONS and named and wanted != "NO_RESERVATION":
+    # A spot machine that may take any place takes none: instances have both (rules.md).
+    harmless = ("NO_RESERVATION", "ANY_RESERVATION") if model == "SPOT" else ("NO_RESERVATION",)
+    if model in _WITHOUT_RESERVATIONS and named and wanted not in harmless:
         raise invalid(f"Instances with the provisioning model {model} cannot consume a reservation.")
     if model == _BOUND and wanted != "SPECIFIC_RESERVATION":
         raise invalid(f"The provisioning model {_BOUND} requires a specific reservation.")

@@ -60,6 +60,14 @@ def test_a_reservation_that_no_launch_could_use_is_refused_in_one_sentence_with_
         checked(region, entries, zones)
 
 
+def test_a_placement_group_that_is_not_the_reservations_own_is_refused(region: EC2) -> None:
+    region.reserve(f"cr-1:type={TYPE},placement=theirs,count=9")
+    assert checked(region, RESERVED) == checked(region, RESERVED, Placement={"GroupName": "theirs"}) == []
+    says = f"{ORDER_KEY}the reservation cr-1 was created in the placement group theirs, and .*GroupName: mine; write"
+    with pytest.raises(ClusterConfigError, match=says):
+        checked(region, RESERVED, Placement={"GroupName": "mine"})
+
+
 def test_what_is_written_by_hand_is_refused_alike(region: EC2) -> None:
     region.reserve(f"cr-1:type={TYPE},kind=block")
     key = r"^available_node_types\.a10g\.node_config\.CapacityReservationSpecification: "

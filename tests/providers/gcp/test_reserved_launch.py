@@ -44,11 +44,13 @@ class Reserving(Head):
         zones = ",".join(ZONES)
         return provider_of(config_of(self.gce.url, availability_zone=zones)), {"gpu": {}}
 
-    def launch_of(self, count: int, *order: Any, machine_type: str = TYPE, **node_config: Any) -> list[str]:
+    def launch_of(
+        self, count: int, *order: Any, machine_type: str = TYPE, kind: str = "worker", **node_config: Any
+    ) -> list[str]:
         """Launch machines of a node type with this order."""
         self.provider.provider_config["capacity"] = {"gpu": list(order)} if order else {}
         made = {"machineType": machine_type, "disks": DISKS, "networkInterfaces": NETWORK, "scheduling": GPU}
-        return list(self.provider.create_node({**made, **node_config}, tags("gpu"), count))
+        return list(self.provider.create_node({**made, **node_config}, tags("gpu", kind), count))
 
 
 @pytest.fixture(name="gce")
@@ -193,3 +195,16 @@ def test_a_node_is_drained_once_before_its_machine_ends_and_then_deleted(
     head.round()
     assert gce.machines() == {}
     assert head.strikes() == {name: "Confirmed"}
+
+
+def test_the_head_is_not_drained_before_its_machine_ends(
+    head: Reserving, gce: Google, drains: list[tuple[list[str], float]], caplog: pytest.LogCaptureFixture
+) -> None:
+    (name,) = head.launch_of(1, {"flex-start": {"run_for": "1h"}}, machine_type=BLOCK_TYPE, kind="head")
+    head.provider.non_terminated_nodes({})
+    head.joined = [_ray.JoinedNode("", head.provider.internal_ip(name), {}, True, "ray-1")]
+    head.now_s += 3590
+    head.round()
+    assert drains == []
+    assert "as it was asked for; nothing is done about it" in caplog.text
+    assert name in gce.machines()
