@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.cluster import LEAN_HEAD, LEAN_WORKER, ROOT, V1, V2, Cluster, cluster, config_of, machines_of
+from tests.support.cluster import LEAN_HEAD, LEAN_WORKER, ROOT, V1, V2, Cluster, cluster, config_of
 from tests.support.local_ec2 import SSH, Client
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 
@@ -109,24 +109,11 @@ def plan(one: Cluster, home: str | None = None) -> subprocess.CompletedProcess[s
     return one.local.run(words, env=env, capture_output=True, timeout=60)
 
 
-def rotate(one: Cluster, machines: list[str]) -> None:
-    """Give the cluster another token: the head gets it, then its worker, and the machines stay."""
-    booted = machines_of(one.local, ["booted"])
-    (one.local.settings.laptop / TOKEN_FILE).write_text(NEW)
-    done = one.ray("up", "-y", "--restart-only", str(one.path))
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "The head has another token in ~/.ray/auth_token, which is now replaced" in " ".join(done.stdout.split())
-    assert sorted(one.task(accelerator_type="T4", num_gpus=1)["alive"]) == ["g4dn.xlarge", "m5.large"]
-    assert [one.local.host_file(machine, TOKEN_FILE).read_text().strip() for machine in machines] == [NEW, NEW]
-    assert machines_of(one.local, ["booted"]) == booted
-
-
 def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing_and_nothing_else_holds_it(
     tmp_path: Path,
 ) -> None:
     config = config_of({"t4": "g4dn.xlarge"})
-    config |= {"head_start_ray_commands": ["ray stop", OPEN_HEAD]}
-    config |= {"worker_start_ray_commands": ["ray stop", LEAN_WORKER]}
+    config |= {"head_start_ray_commands": [OPEN_HEAD], "worker_start_ray_commands": [LEAN_WORKER]}
     with cluster(config, {**V2, **MODES}, HostKind.ISOLATED) as one, command_lines() as seen:
         one.up()
         mine = one.local.settings.laptop / TOKEN_FILE
@@ -174,10 +161,9 @@ def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing
         assert token not in known
         own = [path for path in one.local.directory.rglob("*") if path.is_file() and path != mine]
         assert [path for path in own if token.encode() in path.read_bytes()] == []
-        rotate(one, machines)
         done = one.ray("down", "-y", str(one.path))
         assert done.returncode == 0, done.stdout
-        assert not any(secret.encode() in line for secret in (token, NEW) for line in seen)
+        assert not any(token.encode() in line for line in seen)
         assert any(b"ray" in line for line in seen)
 
 
@@ -201,3 +187,22 @@ def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_v1_too_what
         assert head != worker
         # A caller without it is refused.
         assert "AuthenticationError" in one.exec("RAY_AUTH_MODE=disabled ray status 2>&1 || true")
+
+
+@pytest.mark.wide  # a test above has the worker that is launched later, which costs money; here are 30 s of restarts
+@pytest.mark.parametrize("autoscaler", [V1, V2])
+def test_another_token_on_the_laptop_comes_to_head_and_worker_and_both_machines_stay(autoscaler: Any) -> None:
+    config = config_of({"t4": "g4dn.xlarge"})
+    config |= {"head_start_ray_commands": ["ray stop", LEAN_HEAD]}
+    config |= {"worker_start_ray_commands": ["ray stop", LEAN_WORKER]}
+    with cluster(config, {**autoscaler, **MODES}, HostKind.ISOLATED) as one, command_lines() as seen:
+        one.up()
+        assert one.task(accelerator_type="T4", num_gpus=1)["ran"]
+        (one.local.settings.laptop / TOKEN_FILE).write_text(NEW)
+        done = one.ray("up", "-y", "--restart-only", str(one.path))
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert "The head has another token in ~/.ray/auth_token, which is now replaced" in " ".join(done.stdout.split())
+        assert sorted(one.task(accelerator_type="T4", num_gpus=1)["alive"]) == ["g4dn.xlarge", "m5.large"]
+        machines = [str(event.instance_id) for event in one.local.events() if event.kind.value == "booted"]
+        assert [one.local.host_file(machine, TOKEN_FILE).read_text().strip() for machine in machines] == [NEW, NEW]
+        assert not any(NEW.encode() in line for line in seen)
