@@ -89,7 +89,9 @@ class Timeline:
         last = max(quarantines, key=lambda one: one.until_s)
         minutes, until = (last.until_s - last.since_s) / 60, messages.end_text(last)
         where, reason = zones_text(quarantines), messages.reason_text(last)
-        self.say(time.time(), "quarantine", f"of {node_type} {where} for {round(minutes, 1):g} min, until {until} ({reason})")
+        self.say(
+            time.time(), "quarantine", f"of {node_type} {where} for {round(minutes, 1):g} min, until {until} ({reason})"
+        )
         self.quarantines[node_type] = f"node type {node_type} is quarantined {where} until {until} ({reason})"
 
     def reason_of(self, node_types: Collection[str]) -> str:
