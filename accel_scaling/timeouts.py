@@ -55,6 +55,12 @@ DRIVER_LIBRARY_POLL_S = 0.001
 MOST_DEVICES = 256
 """That a driver may count on one machine. The most that any has is 16, or 128 slices; what counts more is broken."""
 
+CUDA_NOT_READY_S = 60.0
+"""For CUDA to say that the system is ready: on machines with NVSwitch, nvidia-fabricmanager sets it up at the boot."""
+
+CUDA_NOT_READY_POLL_S = 3.0
+"""Between two tries: each is a process that starts CUDA, a second or two."""
+
 APPLE_TOOL_S = 5.0
 """For system_profiler: it takes about 0.2 s; Ray waits as long."""
 
@@ -102,9 +108,19 @@ gives up after 2 minutes, by pip's own retries."""
 
 # --- from a task that waits to its node (providers/base/early_rounds.py, command_runner.py) ---
 
-DEMAND_LOOK_S = 0.1
+DEMAND_LOOK_S = 0.12
 """Between two looks at what waits for resources: a call on the head itself, 1 ms for some nodes, 10 ms for a thousand;
-where it takes longer, it is asked less often (a twentieth of the time at most)."""
+where it takes longer, it is asked less often (a twentieth of the time at most). More than DEMAND_PERIOD_S: what grows
+has grown from one look to the next."""
+
+DEMAND_PERIOD_S = 0.1
+"""Between two questions of the GCS for what waits on a node (providers/base/demand_reports.py)."""
+
+DEMAND_QUESTIONS_A_SECOND = 250
+"""Of the GCS to all nodes together, as many as Ray has with 250 nodes: a larger cluster is asked less often."""
+
+RAY_DEMAND_PERIOD_S = 1.0
+"""Ray's own time between two such questions, which a cluster of 250 nodes and more keeps."""
 
 EARLY_ROUND_GAP_S = 0.2
 """Between the end of a round of the autoscaler and one that comes early: a round of a small cluster takes 0.05 s."""
@@ -125,8 +141,8 @@ SSH_PROBE_CONNECT_S = 3
 SSH_PROBES_S = 30.0
 """For how long ssh is tried so before Ray's own try decides, with its 10 s for a machine that answers slowly."""
 
-AWS_STATUS_TAG_S = 5.0
-"""How long a machine must be in a state of its set-up before EC2 is told: most states of a set-up are over by then."""
+STATUS_TAG_S = 5.0
+"""How long a set-up lasts before its cloud is told of a state of it: most states of a set-up are over by then."""
 
 # --- the local clouds and their hosts (rehearse) ---
 
@@ -270,6 +286,10 @@ RESERVATION_FRESH_S = 10.0
 RESERVATION_AGAIN_S = 60.0
 """Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
 
+NOT_YET_LOGGED_AGAIN_S = 3600.0
+"""Between two lines in the autoscaler's log about a place that is not open yet, for the same reason: each minute it is
+asked for again, and nothing is wrong."""
+
 AWS_BLOCK_ENDS_BEFORE_S = 1800.0
 """EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
 "Capacity Blocks for ML"); aws_capacity_types.csv has the types for which it is another time."""
@@ -373,6 +393,10 @@ WATCHER_RAYLET_S = 300.0
 
 WATCHER_AGAIN_S = 5.0
 """Before a watcher that died is started again."""
+
+KEPT_GONE_S = 600.0
+"""After which a machine that is kept for inspection, and that its cloud no longer lists, is gone: one listing may lack
+a zone that does not answer."""
 
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""

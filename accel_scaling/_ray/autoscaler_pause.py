@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # Read by the monitor when it is imported: constants.py of ray/autoscaler/_private.
 INTERVAL_VARIABLE = "AUTOSCALER_UPDATE_INTERVAL_S"
 
+# Read by the GCS when it starts (src/ray/common/ray_config_def.h): milliseconds, 1000 by default.
+DEMAND_PERIOD_VARIABLE = "RAY_gcs_pull_resource_loads_period_milliseconds"
+
 
 class _Clock:
     """The module ``time`` as the monitor sees it, with another ``sleep``."""

@@ -67,10 +67,9 @@ def watch(environment: dict[str, str]) -> None:
     watcher.start_look = lambda look: threading.Thread(target=look.run, daemon=True).start()
     with _alone(raylet), contextlib.closing(events) if events else contextlib.nullcontext():
         watcher.errors = events.read if events else None
-        pause = source.pause if source is not None else time.sleep
         while _runs(raylet):
             watcher.step()
-            pause(timeouts.WATCHER_NOTICES_S)
+            watcher.wait()
 
 
 def _source_of(name: str) -> NoticeSource | None:

@@ -34,8 +34,8 @@ class NoticeSource(Protocol):
     def slow(self) -> list[Notice]:
         """Return what is announced longer before."""
 
-    def pause(self, seconds: float) -> None:
-        """Wait for so long, or until there may be a notice."""
+    def pause(self, seconds: float) -> bool:
+        """Wait for so long, or until there may be a notice; return whether there may."""
 
 
 class Look:
@@ -78,6 +78,7 @@ class Watcher:
         cpu_s: seconds of CPU that this process and its children have taken.
         errors: returns what drivers have reported since the last call; None where none is listened to.
         start_look: runs a look; in a thread, a driver that hangs keeps no notice waiting.
+        sleep: waits so many seconds, where there is no source.
     """
 
     watched: Watched
@@ -91,6 +92,7 @@ class Watcher:
     cpu_s: Callable[[], float] = lambda: sum(os.times()[:4])
     errors: Callable[[], Sequence[DriverError]] | None = None
     start_look: Callable[[Look], None] = lambda look: look.run()
+    sleep: Callable[[float], None] = time.sleep
     _look: Look | None = None
     _reported: dict[tuple[str, str], float] = field(default_factory=dict)
     _told: set[_Key] = field(default_factory=set)
@@ -123,6 +125,16 @@ class Watcher:
         if self._look is not None and self._look.over:
             look, self._look = self._look, None
             self._looked_at_devices(look)
+
+    def wait(self) -> None:
+        """Wait until the next step may be due, or until there may be a notice, for which the source is asked at once.
+
+        An answer that is there and is not taken would end each wait at once.
+        """
+        if self.source is None or self._drains:
+            self.sleep(timeouts.WATCHER_NOTICES_S)
+        elif self.source.pause(timeouts.WATCHER_NOTICES_S):
+            self._due["urgent"] = self.ticks()
 
     def _take(self, error: DriverError) -> None:
         """Act on what a driver has reported, once: a program that fails may cause thousands of the same."""

@@ -42,7 +42,7 @@ class Bought:
 
 
 def parse_capacity(text: str, placeholder: str) -> tuple[CapacityEntry, ...]:
-    """Return the order that ``--capacity`` names: ``spot,on-demand``, ``reserved:NAME``, ``flex-start:24h``, ``spot:6h``.
+    """Return the order that ``--capacity`` names, as ``spot,on-demand``, ``reserved:NAME``, ``flex-start:24h``.
 
     Args:
         text: the option's value.

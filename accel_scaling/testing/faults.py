@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Faults = tuple["Fault", ...]
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+SICK_CAUSES = ("lost", "ecc", "hangs")
+"""How a device fails: it is off the bus, its memory has errors, or its driver does not answer."""
 LATER_S = 20.0  # after a boot, a machine of a rehearsal has joined
 
 
@@ -73,13 +75,15 @@ class Fault:
     Attributes:
         kind: what is wrong.
         machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type;
-            ``no_capacity`` takes ``TYPE@ZONE``, ``TYPE/spot``, ``TYPE/on-demand`` and ``TYPE@ZONE/spot`` too.
+            ``no_capacity`` takes ``TYPE@ZONE``, ``TYPE/spot``, ``TYPE/on-demand`` and ``TYPE@ZONE/spot`` too, and
+            ``capacity`` the ways of buying without a zone.
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
         after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
             it waits for capacity.
         error_number: the XID of the error that NVIDIA's driver reports.
+        cause: how a device fails, a word of `SICK_CAUSES`; None for the way in which its driver surely says it.
     """
 
     kind: FaultKind
@@ -89,6 +93,7 @@ class Fault:
     reason: str | None = None
     after_s: float | None = None
     error_number: int | None = None
+    cause: str | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -157,12 +162,12 @@ class Fault:
 
     @classmethod
     def slow(cls, machine_type: str) -> Fault:
-        """Make `dcgmi diag`, the active check of NVIDIA's devices, take an hour."""
+        """Make `dcgmi diag` take an hour, and one device copy at a twentieth of its speed, for an active check."""
         return cls(FaultKind.SLOW, machine_type)
 
     @classmethod
     def diag_fails(cls, machine_type: str) -> Fault:
-        """Make `dcgmi diag` find an error of one device."""
+        """Make `dcgmi diag` find an error of one device, and one bit of its memory always be 1."""
         return cls(FaultKind.DIAG_FAILS, machine_type)
 
     @classmethod
@@ -171,9 +176,9 @@ class Fault:
         return cls(FaultKind.NOTICE, machine_type, count=count, after_s=after_s)
 
     @classmethod
-    def sick(cls, machine_type: str, after_s: float = LATER_S, count: int = 1) -> Fault:
+    def sick(cls, machine_type: str, after_s: float = LATER_S, count: int = 1, cause: str | None = None) -> Fault:
         """Make a device of its first ``count`` machines fail, so long after their boot."""
-        return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
+        return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s, cause=cause)
 
     @classmethod
     def xid(cls, machine_type: str, number: int, after_s: float = LATER_S) -> Fault:
@@ -235,12 +240,15 @@ class Fault:
 
     @classmethod
     def _later(cls, text: str, kind: FaultKind, machine: str, value: str) -> Fault:
-        """Return the fault of ``TYPE@SECONDS``, and its number behind ``=``: of machines, or of an XID."""
+        """Return the fault of ``TYPE@SECONDS``; behind ``=`` is a number, of machines or of an XID, or a cause."""
         machine_type, _, after = machine.partition("@")
         seconds, is_xid, word = after.removesuffix("s") or f"{LATER_S:g}", kind is FaultKind.XID, kind.value
         number = value or ("" if is_xid else "1")
+        if kind is FaultKind.SICK and value in SICK_CAUSES and seconds.isdecimal():
+            return cls.sick(machine_type, float(seconds), cause=value)
         if not seconds.isdecimal() or not number.isdecimal():
-            what = "XID" if is_xid else "MACHINES"
+            causes = f", where MACHINES may also be one of {', '.join(SICK_CAUSES)}" if kind is FaultKind.SICK else ""
+            what = "XID" if is_xid else f"MACHINES{causes}"
             raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS={what}")
         if is_xid:
             return cls.xid(machine_type, int(number), float(seconds))

@@ -46,9 +46,10 @@ class Notices:
         at_s = _time(action.get("time"), _ISO)
         return [Notice(EventKind.INTERRUPTION, f"spot {what}", f"EC2 will {what} this spot instance", at_s)]
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
         """Wait for so long; the service reports nothing by itself."""
         time.sleep(seconds)
+        return False
 
     def slow(self) -> list[Notice]:
         """Return what is announced longer before.

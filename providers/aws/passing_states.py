@@ -37,7 +37,7 @@ class PassingStates:
     def __init__(
         self,
         write: Callable[[Sequence[str], Mapping[str, str]], None],
-        after_s: float = timeouts.AWS_STATUS_TAG_S,
+        after_s: float = timeouts.STATUS_TAG_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write = write

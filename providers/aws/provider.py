@@ -162,7 +162,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self._listed,
             reserved=ReservedLaunches(self._reservations, self._now_s, lambda: drain_s),
             order=self.capacity_order(tags),
-            machines=self.machines(tags, node_config),
+            machines=self.machines(tags, node_config, CLOUD.machine_key),
         )
         try:
             return launch.run(node_config, tags, count)

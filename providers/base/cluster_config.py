@@ -35,6 +35,7 @@ from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 from accel_scaling.inputs.file_text import expanded, is_file
 from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import authentication, config_cache
+from accel_scaling.providers.base.demand_reports import collected_often
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
 from accel_scaling.terminal import wrapped
@@ -87,7 +88,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     for note in [*_of_an_old_fill(config), *notes]:
         _warn(note)
     add_boot_check(filled, bundled)
-    return filled
+    return collected_often(filled)
 
 
 def for_the_head(config: Config) -> Config:
@@ -141,7 +142,7 @@ def check_ready(config: Config) -> None:
         raise AccelScalingError(refusal)
     check_ray(_warn)
     check_filled_in(config)
-    if _ray.launched_by_ray_up():
+    if _ray.may_launch_head():
         check_launcher_tools()
         authentication.prepare(config)
 

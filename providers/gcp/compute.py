@@ -94,6 +94,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         self.instances = collection(client, "instances")
         # Written by the listings of all zones at once, without a lock: each writes one item at a time.
         self._zone_of: dict[str, str] = {}
+        self._seen: dict[str, Machine] = {}  # with the fingerprint of its labels; until these are written
         self._sold_out: dict[tuple[str, str], float] = {}  # (zone, machine type) -> when
 
     def get_instance(self, node_id: str) -> Machine:
@@ -148,6 +149,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
                 if status_of(error) != 404:
                     raise
         self._zone_of.pop(node_id, None)
+        self._seen.pop(node_id, None)
 
     def stop(self, node_id: str) -> None:
         """Stop a machine that is to be started again."""
@@ -169,8 +171,9 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         """Add labels to a machine's; False if there is no such machine. A change in between is read and kept."""
 
         def add() -> None:
-            # Read again in each try: Google refuses (412) a write with the fingerprint of older labels.
-            machine = self.get_instance(node_id)
+            # As it was seen last, and read in each further try: Google refuses (412) the fingerprint of older labels.
+            machine = self._seen.pop(node_id, None) or self.get_instance(node_id)
+            self._seen.pop(node_id, None)
             self._set_labels(machine, {**labels_to_keep(machine.raw_labels, node_id), **labels})
 
         try:
@@ -217,6 +220,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         machine.raw_labels = dict(machine.get("labels") or {})
         machine["labels"] = from_labels(machine.raw_labels)
         self._zone_of[machine["name"]] = zone
+        self._seen[machine["name"]] = machine
         return machine
 
     def zones_of(self, node_id: str) -> list[str]:

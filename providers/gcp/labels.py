@@ -126,14 +126,18 @@ class LabelWriter:
         _writers.add(self)
         _flush_on_sigterm()
 
-    def set(self, node_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a node: merged() has them from now on, Google soon."""
+    def set(self, node_id: str, tags: Mapping[str, str], within_s: float | None = None) -> None:
+        """Set tags of a node: merged() has them from now on, Google soon, or within so many seconds.
+
+        What is set later is written with it, and no later than that needs.
+        """
+        due = time.monotonic() + (timeouts.GCP_LABELS_DELAY_S if within_s is None else within_s)
         with self._changed:
             self._tags.setdefault(node_id, {}).update(tags)
             self._unwritten.setdefault(node_id, {}).update(tags)
             # Ray's updaters set four tags on each node, and a write takes Google a second or more: the first tag starts
             # the delay, and later ones join its write.
-            self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_DELAY_S)
+            self._due[node_id] = min(due, self._due.get(node_id, due))
             self._changed.notify_all()
             starts = self._threads < min(timeouts.GCP_PARALLEL, len(self._unwritten))
             self._threads += starts

@@ -98,13 +98,17 @@ class ChangingItem:
         self._connection, self._asked_s, self._etag, self._value = None, None, "", None
 
 
-def pause(items: list[ChangingItem], seconds: float) -> None:
-    """Wait for so long, or until one of the items has changed."""
+def pause(items: list[ChangingItem], seconds: float) -> bool:
+    """Wait for so long, or until there is an answer about one of the items; return whether there is one.
+
+    Until it is taken, by ``value``, no further wait takes time.
+    """
     waiting = [item for item in items if item.fileno() >= 0]
     if not waiting:
         time.sleep(seconds)
-        return
+        return False
     try:
-        select.select(waiting, [], [], seconds)
+        return bool(select.select(waiting, [], [], seconds)[0])
     except (OSError, ValueError):  # a connection that was closed meanwhile
         time.sleep(seconds)
+        return False

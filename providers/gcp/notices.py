@@ -50,9 +50,9 @@ class Notices:
             notices.append(Notice(EventKind.MAINTENANCE, _TERMINATES, message))
         return notices
 
-    def pause(self, seconds: float) -> None:
-        """Wait for so long, or until the server reports a change."""
-        pause([self._preempted, self._maintenance], seconds)
+    def pause(self, seconds: float) -> bool:
+        """Wait for so long, or until the server answers; return whether it does."""
+        return pause([self._preempted, self._maintenance], seconds)
 
     def slow(self) -> list[Notice]:
         """Return what is announced longer before.

@@ -77,7 +77,17 @@ logger = logging.getLogger(__name__)
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
 
 
-class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
+class _RunnersUnasked(_RayGCPNodeProvider):  # type: ignore[misc]
+    """Ray's provider, which asks Google for each node that it makes a command runner of."""
+
+    def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Return Ray's command runner; only that of a slice is made of what Google says of the node."""
+        is_machine = isinstance(self._get_resource_depending_on_node_name(node_id), Compute)
+        make: Any = super(_RayGCPNodeProvider, self) if is_machine else super()
+        return make.get_command_runner(log_prefix, node_id, *args, **kwargs)
+
+
+class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _RunnersUnasked):
     """A node provider for Compute Engine and Cloud TPU that both autoscalers, `ray up` and `ray down` use."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
@@ -161,7 +171,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         slices = is_tpu(base_config)
         resource = self._resource("tpu" if slices else "compute")
 
-        order, machines = self.capacity_order(tags), self.machines(tags, base_config)
+        order, machines = self.capacity_order(tags), self.machines(tags, base_config, CLOUD.machine_key)
         if slices:
             places = places_of(order, resource.zones)
         else:

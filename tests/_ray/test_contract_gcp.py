@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from ray.autoscaler.node_provider import NodeProvider
 
 from accel_scaling import _ray
 from accel_scaling.providers.gcp import launch
@@ -17,6 +18,8 @@ def test_rays_gcp_provider_makes_its_clients_in_one_overridable_place():
     runner = inspect.getsource(provider.get_command_runner)
     assert "resource.get_instance(node_id)" in runner, "our resources no longer give the node to a command runner"
     assert "self.resources[GCPNodeType.TPU]" in runner
+    assert "super().get_command_runner(**common_args)" in runner, "a machine's runner is no longer that of all clouds"
+    assert "self." not in inspect.getsource(NodeProvider.get_command_runner), "it asks for the node, too"
 
 
 def test_every_method_of_rays_gcp_provider_that_takes_its_lock_is_replaced():

@@ -84,6 +84,11 @@ def test_the_demand_counts_requests_gangs_and_constraints(monkeypatch: pytest.Mo
     assert sorted(autoscaler_pause._demand(None).values()) == [1, 1, 2, 3]
 
 
+def test_the_gcs_reads_how_often_it_collects_what_waits_on_nodes() -> None:
+    program = MONITOR.parents[2] / "core" / "src" / "ray" / "gcs" / "gcs_server"
+    assert _ray.DEMAND_PERIOD_VARIABLE.removeprefix("RAY_").encode() in program.read_bytes()
+
+
 def test_what_ray_stop_looks_for_is_looked_for() -> None:
     for word, *_ in constants.RAY_PROCESSES:
         assert re.search(node_life._RAY_RUNS, f"/usr/bin/{word} --x"), word

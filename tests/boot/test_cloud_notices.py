@@ -111,12 +111,12 @@ def test_google_is_not_asked_while_nothing_changes_and_says_a_change_at_once(mon
         notices = GoogleNotices()
         for _ in range(20):
             assert notices.urgent() == []
-            notices.pause(0.02)
+            assert not notices.pause(0.02)
         assert len(questions) == 4, "the value of each, then its change"
         assert sum("?wait_for_change=true&timeout_sec=10&last_etag=" in path for path in questions) == 2
         began_s = time.monotonic()
         metadata["instance/preempted"] = "TRUE"
-        notices.pause(5)
+        assert notices.pause(5)
         assert [notice.code for notice in notices.urgent()] == ["preempted"]
         assert time.monotonic() - began_s < 4
 

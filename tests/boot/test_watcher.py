@@ -29,6 +29,7 @@ class Node:
         self.now_s, self.notices, self.sick, self.told = 1_000_000.0, [], None, list[NodeEvent]()
         self.error: Exception = OSError("it does not answer")
         self.silent, self.questions, self.accepts, self.logged = False, 0, True, list[str]()
+        self.answers = False  # the server's answer is there, and not taken
         words = {kind: OnEvent(policy.get(kind.value, "act")) for kind in EventKind}
         watched = Watched("aws", words, policy.get("drain_s", 300.0), T4)
         self.jump_s, self.looks, self.look_cpu_s, self.cpu_s = 0.0, 0, 0.0, 0.0
@@ -55,7 +56,7 @@ class Node:
         return self.sick
 
     def urgent(self) -> list[Notice]:
-        self.questions += 1
+        self.questions, self.answers = self.questions + 1, False
         if self.silent:
             raise self.error
         return self.notices
@@ -64,6 +65,10 @@ class Node:
         if self.silent:
             raise self.error
         return []
+
+    def pause(self, seconds: float) -> bool:
+        self.now_s += 0.0 if self.answers else seconds
+        return self.answers
 
     def tell(self, event: NodeEvent) -> bool:
         self.told.append(event)
@@ -86,6 +91,29 @@ def test_a_notice_drains_the_node_within_a_second_until_the_cloud_takes_it() -> 
     (event,) = node.goes_on(1)
     assert (event.acts, event.deadline_s, event.address) == (True, 1_000_122.0, "10.0.0.5")
     assert len(node.goes_on(100)) == 1, "told once"
+
+
+def test_an_answer_between_two_questions_is_taken_at_once_and_ends_one_wait() -> None:
+    node = Node()
+    node.goes_on(5)
+    node.now_s += 0.4
+    node.answers, before, steps = True, node.questions, 0
+    until_s = node.now_s + 3
+    while node.now_s < until_s:
+        node.watcher.wait()
+        node.watcher.step()
+        steps += 1
+    assert node.questions - before == steps == 4, "one for the answer, and one a second"
+
+
+def test_a_node_that_drains_waits_though_an_answer_is_there() -> None:
+    node = Node()
+    node.notices = [INTERRUPTION]
+    node.goes_on(1)
+    slept: list[float] = []
+    node.watcher.sleep, node.answers = slept.append, True
+    node.watcher.wait()
+    assert slept == [timeouts.WATCHER_NOTICES_S]
 
 
 def test_what_the_head_was_not_told_is_told_again() -> None:

@@ -21,6 +21,12 @@ REFUSED = [
     (["gcp", "--accelerator", "G5.xlarge"], "; write `accel-scaling init aws --accelerator A10G`\n"),
     (["aws", "--accelerator", "m5.xlarge"], "a machine type of aws, without an accelerator; write --cpus 4\n"),
     (["gcp", "--accelerator", "n2-custom-8-32768"], "of gcp, without an accelerator; write --cpus 8\n"),
+    (
+        ["aws", "--accelerator", "p5"],
+        "p5: that is a series of machine types of aws, with H100; write --accelerator H100; ",
+    ),
+    (["gcp", "--accelerator", "g5"], "of aws, with A10G; write `accel-scaling init aws --accelerator A10G`; "),
+    (["aws", "--accelerator", "m5"], "of machine types of aws, without an accelerator; write --cpus 2; `accel-scaling"),
     (["aws", "--accelerator", "A100:32"], "no machine of aws has that many; the counts are 8 (p4d.24xlarge)"),
     (["gcp", "--accelerator", "T4:8"], "the counts are 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
     (["aws", "--accelerator", "TPU-V4:8"], "no machine type of aws has it; gcp has it: v4-8, v4-16, v4-32 and more"),

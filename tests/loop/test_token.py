@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.cluster import LEAN_HEAD, LEAN_WORKER, ROOT, V1, V2, Cluster, cluster, config_of
+from tests.support.cluster import LEAN_HEAD, LEAN_WORKER, ROOT, V1, V2, Cluster, cluster, config_of, machines_of
 from tests.support.local_ec2 import SSH, Client
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 
@@ -24,6 +24,7 @@ STRANGER = ROOT / "tests" / "programs" / "stranger.py"
 TOKEN_FILE = ".ray/auth_token"
 # With a dashboard that others may reach, as people do who publish its port.
 OPEN_HEAD = LEAN_HEAD.replace("--include-dashboard=false", "--include-dashboard=true --dashboard-host=0.0.0.0")
+NEW = "9" * 64
 MODES = {"RAY_AUTH_MODE": "token"}
 
 # A program on the laptop, through Ray's client; and one for `ray submit`, which runs on the head.
@@ -108,11 +109,24 @@ def plan(one: Cluster, home: str | None = None) -> subprocess.CompletedProcess[s
     return one.local.run(words, env=env, capture_output=True, timeout=60)
 
 
+def rotate(one: Cluster, machines: list[str]) -> None:
+    """Give the cluster another token: the head gets it, then its worker, and the machines stay."""
+    booted = machines_of(one.local, ["booted"])
+    (one.local.settings.laptop / TOKEN_FILE).write_text(NEW)
+    done = one.ray("up", "-y", "--restart-only", str(one.path))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "The head has another token in ~/.ray/auth_token, which is now replaced" in " ".join(done.stdout.split())
+    assert sorted(one.task(accelerator_type="T4", num_gpus=1)["alive"]) == ["g4dn.xlarge", "m5.large"]
+    assert [one.local.host_file(machine, TOKEN_FILE).read_text().strip() for machine in machines] == [NEW, NEW]
+    assert machines_of(one.local, ["booted"]) == booted
+
+
 def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing_and_nothing_else_holds_it(
     tmp_path: Path,
 ) -> None:
     config = config_of({"t4": "g4dn.xlarge"})
-    config |= {"head_start_ray_commands": [OPEN_HEAD], "worker_start_ray_commands": [LEAN_WORKER]}
+    config |= {"head_start_ray_commands": ["ray stop", OPEN_HEAD]}
+    config |= {"worker_start_ray_commands": ["ray stop", LEAN_WORKER]}
     with cluster(config, {**V2, **MODES}, HostKind.ISOLATED) as one, command_lines() as seen:
         one.up()
         mine = one.local.settings.laptop / TOKEN_FILE
@@ -160,13 +174,14 @@ def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing
         assert token not in known
         own = [path for path in one.local.directory.rglob("*") if path.is_file() and path != mine]
         assert [path for path in own if token.encode() in path.read_bytes()] == []
+        rotate(one, machines)
         done = one.ray("down", "-y", str(one.path))
         assert done.returncode == 0, done.stdout
-        assert not any(token.encode() in line for line in seen)
+        assert not any(secret.encode() in line for secret in (token, NEW) for line in seen)
         assert any(b"ray" in line for line in seen)
 
 
-def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_autoscaler_v1_too() -> None:
+def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_v1_too_whatever_its_file_has_later() -> None:
     config = config_of({"t4": "g4dn.xlarge"})
     # As an image or a command of the user's may leave it there; the laptop has none, and says nothing.
     own = "mkdir -p ~/.ray && echo the-image-has-this-one > ~/.ray/auth_token"
@@ -174,6 +189,10 @@ def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_autoscaler_
     with cluster(config, V1, HostKind.ISOLATED) as one:
         one.up()
         assert not (one.local.settings.laptop / TOKEN_FILE).exists()
+        # As by a file mount: Ray continues with the token that it was started with, and so do programs that know it.
+        one.exec(
+            f"echo of a file mount > ~/{TOKEN_FILE}; echo 'export RAY_AUTH_TOKEN=the-image-has-this-one' >> ~/.bashrc"
+        )
         assert one.task(accelerator_type="T4", num_gpus=1)["ran"]
         head, worker = [str(event.instance_id) for event in one.local.events() if event.kind.value == "booted"]
         home = one.local.host_file(worker, "/home/ubuntu").stat()

@@ -37,8 +37,8 @@ from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_fa
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
-from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, with_xid
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults, sickener
 from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
 from accel_scaling.testing.reservations import ReservationKind
 
@@ -248,13 +248,14 @@ class Ec2Reconciler:
         self._record(EventKind.BOOTED, instance)
         self._begin_end_of_reservation(backend, instance)
         tell = functools.partial(self._metadata.tell, instance.private_ip)
+        change = functools.partial(self._hosts.change_devices, instance.id)
         self._later.booted(
             instance.id,
             Booted(
                 instance.instance_type,
                 lambda: tell({"spot/instance-action": _interruption()}),
-                lambda: self._hosts.change_devices(instance.id, sick(hardware)),
-                lambda xid: self._hosts.change_devices(instance.id, with_xid(hardware, xid)),
+                sickener(change, hardware),
+                lambda xid: change(with_xid(hardware, xid)),
             ),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,58 @@ def test_many_machines_that_come_together_cost_one_list(head: Head) -> None:
     assert "compute.instances.get" not in methods
     assert [methods.count(f"{kind}.list") for kind in ("compute.instances", "tpu.projects.locations.nodes")] == [1, 1]
     assert head.round(early=True) == sorted(nodes)
+
+
+SET_UP = ("waiting-for-ssh", "syncing-files", "setting-up")
+RUNNER = ("", {"ssh_user": "u"}, "mine", None, True)
+
+
+def _calls(head: Head) -> list[str]:
+    return [call[1] for call in head.at.engine.calls]
+
+
+def test_a_whole_set_up_is_one_write_of_labels_and_google_is_asked_nothing_of_the_machine(head: Head) -> None:
+    (node,) = head.launch()
+    head.round(early=True)
+    head.at.engine.calls.clear()
+    prefix, *others = RUNNER
+    assert head.provider.get_command_runner(prefix, node, *others)
+    for status in SET_UP:
+        head.provider.set_node_tags(node, {"ray-node-status": status})
+        assert head.provider.node_tags(node)["ray-node-status"] == status
+    head.provider.set_node_tags(node, {"ray-node-status": "up-to-date", "ray-runtime-config": "h"})
+    assert head.provider.flush_tags() == []
+    assert [call for call in _calls(head) if "Operations" not in call] == ["compute.instances.setLabels"]
+    labels = head.at.machines()[node]["labels"]
+    assert (labels["ray-node-status"], labels["ray-runtime-config"]) == ("up-to-date", "h")
+    assert labels["ray-user-node-type"] == "cpu"
+
+
+@pytest.mark.parametrize("node_type", ["cpu", "v4"])
+def test_a_state_of_the_set_up_that_lasts_is_told_to_google(
+    head: Head, monkeypatch: pytest.MonkeyPatch, node_type: str
+) -> None:
+    monkeypatch.setattr(timeouts, "STATUS_TAG_S", 0.01)
+    (node,) = head.launch(node_type)
+    head.provider.set_node_tags(node, {"ray-node-status": SET_UP[0]})
+    deadline = time.monotonic() + 10
+    while {**head.at.machines(), **head.at.slices()}[node]["labels"]["ray-node-status"] != SET_UP[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_labels_that_another_has_written_since_the_last_list_stay(head: Head) -> None:
+    (node,) = head.launch()
+    other, _ = ours(head.at)
+    other.non_terminated_nodes({})
+    other.set_node_tags(node, {"theirs": "1"})
+    assert other.flush_tags() == []
+    head.at.engine.calls.clear()
+    head.provider.set_node_tags(node, {"ours": "2"})
+    assert head.provider.flush_tags() == []
+    assert _calls(head).count("compute.instances.setLabels") == 2, "Google refuses labels that are not the last ones"
+    labels = head.at.machines()[node]["labels"]
+    assert (labels["theirs"], labels["ours"]) == ("1", "2")
 
 
 def test_a_list_that_fails_after_a_launch_leaves_the_nodes_to_the_next_round(head: Head) -> None:

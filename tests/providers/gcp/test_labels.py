@@ -65,6 +65,17 @@ def test_tags_are_written_without_being_asked_for(cloud: Cloud) -> None:
         time.sleep(0.01)
 
 
+def test_a_tag_that_may_wait_is_written_with_one_that_may_not(cloud: Cloud) -> None:
+    writer = LabelWriter(cloud.write)
+    writer.set("n", {"status": "a"}, within_s=600)
+    writer.set("n", {"other": "x"})
+    deadline = time.monotonic() + 10
+    while not cloud.labels:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert cloud.labels == {"n": {"status": "a", "other": "x"}}
+
+
 def test_an_answer_that_was_on_its_way_does_not_bring_an_old_value_back(cloud: Cloud) -> None:
     writer = LabelWriter(cloud.write)
     asked_before = time.monotonic()
