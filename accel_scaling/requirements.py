@@ -10,7 +10,7 @@ from accel_scaling.errors import NotInstalledError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-PYTHONS = ((3, 10), (3, 13))  # the oldest and the newest; pip reads the same from pyproject.toml
+PYTHONS = ((3, 10), (3, 14))  # the oldest and the newest; pip reads the same from pyproject.toml
 
 # Programs that `ray up` runs on the machine that it is called on.
 LAUNCHER_TOOLS = ("ssh", "rsync")

@@ -55,6 +55,12 @@ DRIVER_LIBRARY_POLL_S = 0.001
 MOST_DEVICES = 256
 """That a driver may count on one machine. The most that any has is 16, or 128 slices; what counts more is broken."""
 
+CUDA_NOT_READY_S = 60.0
+"""For CUDA to say that the system is ready: on machines with NVSwitch, nvidia-fabricmanager sets it up at the boot."""
+
+CUDA_NOT_READY_POLL_S = 3.0
+"""Between two tries: each is a process that starts CUDA, a second or two."""
+
 APPLE_TOOL_S = 5.0
 """For system_profiler: it takes about 0.2 s; Ray waits as long."""
 
@@ -280,15 +286,26 @@ RESERVATION_FRESH_S = 10.0
 RESERVATION_AGAIN_S = 60.0
 """Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
 
+NOT_YET_LOGGED_AGAIN_S = 3600.0
+"""Between two lines in the autoscaler's log about a place that is not open yet, for the same reason: each minute it is
+asked for again, and nothing is wrong."""
+
 AWS_BLOCK_ENDS_BEFORE_S = 1800.0
 """EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
-"Capacity Blocks for ML")."""
+"Capacity Blocks for ML"); aws_capacity_types.csv has the types for which it is another time."""
 
 BLOCK_LEAST_S = 120.0
 """For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""
 
 AWS_BLOCK_LOOK_S = 300.0
 """Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
+
+AWS_TAKEN_BACK_S = 120.0
+"""Between the moment at which the owner of an interruptible reservation takes its machines back, and their end (EC2
+User Guide, "Interruptible Capacity Reservations for capacity owners")."""
+
+AWS_LENDER_LOOK_S = 10.0
+"""Between two questions whether the owner takes machines back: of the two minutes, no more than this is lost."""
 
 NOT_ALLOWED_S = 600.0
 """Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""
@@ -376,6 +393,10 @@ WATCHER_RAYLET_S = 300.0
 
 WATCHER_AGAIN_S = 5.0
 """Before a watcher that died is started again."""
+
+KEPT_GONE_S = 600.0
+"""After which a machine that is kept for inspection, and that its cloud no longer lists, is gone: one listing may lack
+a zone that does not answer."""
 
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""

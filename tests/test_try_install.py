@@ -37,7 +37,7 @@ def test_the_nightly_run_tries_what_the_quickstart_names() -> None:
     nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8"))
     rows = nightly["jobs"]["installed"]["strategy"]["matrix"]["include"]
     text = (ROOT / "docs" / "quickstart-aws.md").read_text(encoding="utf-8")
-    assert [row["python"] for row in rows] == ["3.10", "3.11", "3.12", "3.13"]
+    assert [row["python"] for row in rows] == ["3.10", "3.11", "3.12", "3.13", "3.14"]
     assert {row["tool"] for row in rows} == {"pip", "uv"}
     assert {row["ray"] for row in rows if row["ray"] not in text} == set()
     assert f".github/{SCRIPT.name}" in text

@@ -74,7 +74,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.launcher import hosts_of as hosts_of
     from accel_scaling._ray.launcher import is_head as is_head
     from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
+    from accel_scaling._ray.launcher import leaves_ray_running as leaves_ray_running
     from accel_scaling._ray.launcher import lists_to_end as lists_to_end
+    from accel_scaling._ray.launcher import may_launch_head as may_launch_head
     from accel_scaling._ray.launcher import name_config_cache as name_config_cache
     from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
     from accel_scaling._ray.launcher import node_type_of as node_type_of
@@ -93,6 +95,8 @@ if TYPE_CHECKING:
     from accel_scaling._ray.node_drain import find_raylet as find_raylet
     from accel_scaling._ray.node_drain import forget_event as forget_event
     from accel_scaling._ray.node_drain import node_events as node_events
+    from accel_scaling._ray.node_drain import node_of as node_of
+    from accel_scaling._ray.node_drain import stop_nodes as stop_nodes
     from accel_scaling._ray.node_drain import tell_event as tell_event
     from accel_scaling._ray.node_life import ALLOCATE_TIMEOUT as ALLOCATE_TIMEOUT
     from accel_scaling._ray.node_life import PROBE_COMMAND as PROBE_COMMAND
@@ -157,14 +161,14 @@ _NAMES = {
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "
         "config_cache_path connections_of ends_cluster ends_workers_only file_of_ray_up hosts_of is_head "
-        "launched_by_ray_up lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only "
-        "ssh_runner_of"
+        "launched_by_ray_up leaves_ray_running lists_to_end may_launch_head name_config_cache node_launch_exception "
+        "node_type_of quick_probe reads_only ssh_runner_of"
     ),
     "machine_type_names": "name_machine_types",
     "managers": (
         "accelerator_manager add_accelerator_managers announce_accelerator_type nvidia_type_reader reads_otherwise"
     ),
-    "node_drain": "Raylet drain drain_nodes find_raylet forget_event node_events tell_event",
+    "node_drain": "Raylet drain drain_nodes find_raylet forget_event node_events node_of stop_nodes tell_event",
     "node_life": (
         "ALLOCATE_TIMEOUT PROBE_COMMAND SETTING_UP SSH_TIMEOUT_S SYNCING_FILES UP_TO_DATE UPDATE_FAILED "
         "WAITING_FOR_SSH JoinedNode is_passing joined_nodes set_up_timeout_s start_attempts status_of "

@@ -148,6 +148,20 @@ def launched_by_ray_up() -> bool:
     return command is not None and command.f_code is commands.create_or_update_cluster.__code__
 
 
+def may_launch_head() -> bool:
+    """Return whether the config is being resolved for a command that launches a head where none runs.
+
+    `ray up`, and `ray exec`, `ray attach` and `ray submit` with `--start`.
+    """
+    return _resolving_command() is not None and not reads_only()
+
+
+def leaves_ray_running() -> bool:
+    """Return whether the config is being resolved for `ray up --no-restart`, which starts no Ray that is running."""
+    command = _resolving_command()
+    return command is not None and bool(command.f_locals.get("no_restart"))
+
+
 def file_of_ray_up() -> str | None:
     """Return the path of the cluster file that `ray up` was given, in this thread; None where it is not running."""
     from ray.autoscaler._private.commands import create_or_update_cluster

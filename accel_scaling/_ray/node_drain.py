@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EVENTS = "node-event:"
-"""How the keys of events begin in the key-value store; the node's id in Ray follows."""
+"""How the keys of events begin in the key-value store; the node's id in Ray follows, and the event's own name."""
+
+_BEHIND_NODE = "/"
 
 _MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that another program fills must not fill this process
 
@@ -72,13 +74,18 @@ def _option(words: Iterable[bytes], name: str) -> str:
     return os.fsdecode(found).removeprefix(name)
 
 
-def tell_event(raylet: Raylet, event: str) -> None:
+def tell_event(raylet: Raylet, name: str, event: str) -> None:
     """Write what was found on a node where the head's autoscaler reads it.
+
+    Args:
+        raylet: the node's.
+        name: of the event, the same with each try: an event in the place of another could be removed with that one.
+        event: as text.
 
     Raises:
         Exception: whatever Ray's client raises where the GCS does not answer.
     """
-    key = f"{EVENTS}{raylet.node_id}".encode()
+    key = f"{EVENTS}{raylet.node_id}{_BEHIND_NODE}{name}".encode()
     _client(raylet.gcs_address).internal_kv_put(key, event.encode(), True, KV_NAMESPACE)  # noqa: FBT003 - Cython
 
 
@@ -131,8 +138,24 @@ def _drain(client: Any, node_ids: Iterable[str], message: str, deadline_s: float
     return refused
 
 
+def stop_nodes(node_ids: Iterable[str]) -> None:
+    """End the raylets of nodes, with their tasks, from the autoscaler; as Ray's autoscalers do it.
+
+    Raises:
+        Exception: whatever Ray's client raises where the GCS does not answer.
+    """
+    client = _autoscalers_client()
+    if client is not None:
+        client.drain_nodes([bytes.fromhex(node_id) for node_id in node_ids], timeout=GCS_S)
+
+
+def node_of(event_key: str) -> str:
+    """Return the id in Ray of the node that has told an event, of a key of `node_events`."""
+    return event_key.partition(_BEHIND_NODE)[0]
+
+
 def node_events() -> dict[str, bytes]:
-    """Return what nodes have told, by their ids in Ray, asked of the GCS; empty in a process that is no autoscaler.
+    """Return what nodes have told, by key (see `node_of`), asked of the GCS; empty in a process that is no autoscaler.
 
     Raises:
         Exception: whatever Ray's client raises where the GCS does not answer.
@@ -146,15 +169,15 @@ def node_events() -> dict[str, bytes]:
     return {key.decode(errors="replace").removeprefix(EVENTS): value for key, value in values.items() if value}
 
 
-def forget_event(node_id: str) -> None:
-    """Remove what a node has told.
+def forget_event(event_key: str) -> None:
+    """Remove one event that a node has told.
 
     Raises:
         Exception: whatever Ray's client raises where the GCS does not answer.
     """
     client = _autoscalers_client()
     if client is not None:
-        client.internal_kv_del(f"{EVENTS}{node_id}".encode(), False, KV_NAMESPACE, timeout=GCS_S)  # noqa: FBT003 - Cython
+        client.internal_kv_del(f"{EVENTS}{event_key}".encode(), False, KV_NAMESPACE, timeout=GCS_S)  # noqa: FBT003 - Cython
 
 
 def _autoscalers_client() -> Any | None:

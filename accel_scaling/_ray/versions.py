@@ -27,6 +27,8 @@ SINCE: dict[str, Minor] = {
     "fallback_strategy": (2, 51),
     # `_bootstrap_config` names its cache in `provider._config_cache_path` (commands.py).
     "named_config_cache": (2, 51),
+    # A group of a RayCluster says its `resources` and `labels` itself (kuberay/autoscaling_config.py).
+    "group_fields": (2, 51),
     # A Ray that asks its callers for a token (ray/_private/authentication); an older one reads none of its variables.
     "tokens": (2, 52),
     # `priority` of a node type (ray-schema.json, NodeTypeConfig).

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
 from accel_scaling._ray import versions
-from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
 from accel_scaling.boot.verdict_file import FOLDER
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 INCOMING = ".accel_scaling_auth_token"
 """The file in a node's home with the token that was just copied there; before_ray_start.sh has the same name."""
+
+OF_HEAD = "ACCEL_SCALING_TOKEN_OF_HEAD"
+"""A variable that says that the token in Ray's own place is the one that the head's Ray asks for."""
 
 TOKEN, DISABLED = "token", "disabled"
 """The words of RAY_AUTH_MODE."""
@@ -52,6 +55,8 @@ def settle(environment: MutableMapping[str, str], *, head: bool) -> str:
         return _NO_TOKENS.format(versions.installed_version()) if mode == TOKEN else ""
     if mode == DISABLED or not (mode or head):
         return ""
+    if mode == TOKEN and environment.get(OF_HEAD):
+        _use_the_heads(environment)
     try:
         found = _ray.find_token(environment, Path.home()) or _beside_verdict(environment)
     except _ray.CannotReadTokenError:
@@ -59,6 +64,17 @@ def settle(environment: MutableMapping[str, str], *, head: bool) -> str:
     if found and not mode:
         _ray.set_auth_mode(TOKEN)
     return ""
+
+
+def _use_the_heads(environment: MutableMapping[str, str]) -> None:
+    """Have Ray read the token that the head has sent, whatever another one the image or a start command has.
+
+    With another one, the head refuses the node: a machine is paid for and never joins, and the next one neither.
+    """
+    if not (environment.get(AUTH_TOKEN) or environment.get(AUTH_TOKEN_PATH)):
+        return
+    if _beside_verdict(environment):
+        environment.pop(AUTH_TOKEN, None)
 
 
 def _beside_verdict(environment: MutableMapping[str, str]) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _STATES = {
     DriverState.MISSING: VerdictWord.DRIVER_MISSING,
     DriverState.UNHEALTHY: VerdictWord.UNHEALTHY,
+    # Ray asks the same package, or tool, so it would count no devices here.
+    DriverState.TOOL_BROKEN: VerdictWord.UNHEALTHY,
     DriverState.NOT_YET: VerdictWord.NOT_YET,
     DriverState.HIDDEN: VerdictWord.NOT_VISIBLE_IN_CONTAINER,
 }

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.boot.compare import may_be_accelerator
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of
-from accel_scaling.cluster.deep_check_policy import DeepCheck
+from accel_scaling.cluster.deep_check_policy import MEASURED, DeepCheck
 from accel_scaling.message_text import one_line
 
 if TYPE_CHECKING:
@@ -51,27 +51,48 @@ def deep_check_of(environment: Mapping[str, str]) -> DeepCheck | None:
     if not text:
         return None
     row = json.loads(text)
-    return DeepCheck(str(row["command"]), float(row["within_s"]), dict(row["at_least"]))
+    return DeepCheck(str(row["command"]), bool(row["memory"]), float(row["within_s"]), dict(row["at_least"]))
 
 
-def tried(verdict: Verdict, check: DeepCheck | None) -> Verdict:
+def tried(verdict: Verdict, check: DeepCheck | None, before: str = "") -> Verdict:
     """Return the verdict after the devices were tried: the same one with the seconds, or Unhealthy, or TooSlow.
 
     Args:
         verdict: of the boot check; only a machine that holds its promise, with accelerators in it, is tried.
         check: what is tried; None for nothing.
+        before: what an earlier command of the same start has found; it does not run again then.
     """
     promises = any(amount > 0 and may_be_accelerator(name) for name, amount in verdict.promised.items())
     if check is None or not verdict.confirmed or not promises:
         return verdict
+    if before:
+        return replace(_noted(verdict, before), tried=before)
+    after = _tried(verdict, check)
+    note = after.message.removeprefix(verdict.message).removeprefix("; ") if after.confirmed else ""
+    return replace(after, tried=note)
+
+
+def _tried(verdict: Verdict, check: DeepCheck) -> Verdict:
+    began_s = time.monotonic()
+    if check.command:
+        verdict = _tried_by_command(verdict, check)
+    if not check.memory or not verdict.confirmed:
+        return verdict
+    from accel_scaling.boot.memory_check import memory_tried  # here: it reads the catalog, and most boots do not
+
+    left_s = max(check.within_s - (time.monotonic() - began_s), 0.0)
+    return memory_tried(verdict, left_s, check.at_least)
+
+
+def _tried_by_command(verdict: Verdict, check: DeepCheck) -> Verdict:
     is_dcgm = check.command.split()[:1] == [_DCGMI]
     if is_dcgm and shutil.which(_DCGMI) is None:
-        return _noted(verdict, f"{_DCGMI} is not installed, so the devices were not tried")
+        return _noted(verdict, f"{_DCGMI} is not installed, so it did not run")
     began_s = time.monotonic()
     code, output = _run(check)
     took_s = time.monotonic() - began_s
     if is_dcgm and _NO_ENGINE.search(output):
-        return _noted(verdict, f"{_DCGMI} reaches no nv-hostengine, so the devices were not tried")
+        return _noted(verdict, f"{_DCGMI} reaches no nv-hostengine, so it did not run")
     wrong = _judged(check, code, output, is_dcgm=is_dcgm)
     if wrong is None:
         return _noted(verdict, f"{check.command} passed in {took_s:.1f} s")
@@ -94,6 +115,8 @@ def _judged(check: DeepCheck, code: int | None, output: str, *, is_dcgm: bool) -
     if code != 0 or (is_dcgm and _FAILED.search(output)):
         return VerdictWord.UNHEALTHY, f"ended with {code}: {_last_words(output)}"
     for name, least in check.at_least.items():
+        if check.memory and name in MEASURED:
+            continue
         number = _number(name, output)
         if number is None:
             return VerdictWord.UNHEALTHY, f"prints no number {name}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.node_event import UNKNOWN
 from accel_scaling.boot.verdicts import VerdictWord, holds_promise
+from accel_scaling.detect.model import DriverState
 from accel_scaling.families.inventory import detect
 from accel_scaling.families.registry import all_families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.boot.verdicts import Verdict
     from accel_scaling.boot.watcher_start import Watched
@@ -21,7 +24,7 @@ class Sick(NamedTuple):
     """What is wrong with the devices.
 
     Attributes:
-        code: the word of a verdict.
+        code: the word of a verdict, or `UNKNOWN`.
         message: its sentence.
         sure: whether the driver itself, or the bus, says it of a device. Otherwise a user may be at work on the
             node: a driver is replaced, MIG is set up, a process of ours was killed because memory ran out.
@@ -38,10 +41,26 @@ def devices_of(watched: Watched) -> Callable[[], Sick | None]:
     """Return a function that compares the devices with what the node has joined with."""
 
     def look() -> Sick | None:
-        detected = detect()
-        return sick_of(compare(watched.promised, detected), detected)
+        return sick_in(watched.promised, detect())
 
     return look
+
+
+def sick_in(promised: Mapping[str, float], detected: Sequence[Detection]) -> Sick | None:
+    """Return what is wrong with the devices of a node that has joined with these resources; None for nothing.
+
+    A maker's package that another program has broken, as `pip install` can, is no sick device. The driver still says
+    what it has, and that is compared.
+    """
+    broken = [one for one in detected if one.state is DriverState.TOOL_BROKEN]
+    if not broken:
+        return sick_of(compare(promised, detected), detected)
+    rest = [replace(one, state=DriverState.OK, trouble="") if one in broken else one for one in detected]
+    if found := sick_of(compare(promised, rest), rest):
+        return found
+    words = "; ".join(one.trouble for one in broken)
+    message = f"{words}: the driver has all devices, and their health is not known until that is repaired"
+    return Sick(UNKNOWN, message, sure=False, acts=False)
 
 
 def sick_of(verdict: Verdict, detected: Sequence[Detection]) -> Sick | None:

@@ -29,7 +29,7 @@ from accel_scaling.boot.network_devices import with_network
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.topology import topology_labels
-from accel_scaling.boot.verdict_file import write_verdict
+from accel_scaling.boot.verdict_file import tried_before, write_verdict
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, NoCheck, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.boot.watcher_start import start_watcher
@@ -184,7 +184,7 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
         register()
         # In place and before the check: a check that fails still tells what was promised.
         promised |= promise_of_node(os.environ, ray_params)
-        return tried(wait_for_verdict(check), deep_check_of(os.environ))
+        return tried(wait_for_verdict(check), deep_check_of(os.environ), tried_before(os.environ))
     except Exception as error:  # noqa: BLE001 - with any error the machine is not confirmed
         words = " ".join(f"{type(error).__name__}: {error}".split())
         advice = advice_of(VerdictWord.UNHEALTHY)

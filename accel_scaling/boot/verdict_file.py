@@ -32,7 +32,7 @@ FOLDER = "ACCEL_SCALING_HOME"
 """Where before_ray_start.sh says that the file belongs: `sudo` may give `ray start` another home."""
 
 MOST_BYTES = 65_536  # sixteen devices with all their evidence have some 10,000
-_MOST_OUTPUT = 4 * MOST_BYTES  # of a login shell's own words and two such files
+_MOST_OUTPUT = 5 * MOST_BYTES  # of a login shell's own words and three such files
 _MOST_MESSAGE = 2_000  # characters; our longest sentence has some 400
 _MOST_WORD = 40
 _MOST_OBJECTS = 8  # `{` in one line that may begin the verdict: a banner of a login shell may have some
@@ -75,8 +75,9 @@ def read_command(start: str = "") -> str:
     """
     known = _NUMBER.fullmatch(start) is not None
     spare, of_start = (f" {_spare_file(start)}", f" | grep -F {start}") if known else ("", "")
+    files = f"~/{VERDICT_FILE} ~/{_of_host(Path(VERDICT_FILE), '$(uname -n)')}{spare}"
     # `|| true`: a host without the file has answered, and must not look like one that does not answer.
-    return f"cat ~/{VERDICT_FILE}{spare} 2>/dev/null | head -c {2 * MOST_BYTES}{of_start} || true"
+    return f"cat {files} 2>/dev/null | head -c {3 * MOST_BYTES}{of_start} || true"
 
 
 def read_verdict(text: str | bytes, start: str = "") -> VerdictRead | None:
@@ -123,11 +124,13 @@ def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Map
         "joins": joins,
         "time_s": time.time(),
         "start": start,
+        "tried": verdict.tried,
     }
-    folder = environment.get(FOLDER)
-    file = Path(folder, Path(VERDICT_FILE).name) if folder else Path.home() / VERDICT_FILE
+    file = _file(environment)
     text = _bounded(content)
     try:
+        # Last the one that people look at: where nodes have their homes on one server, it is another's a moment later.
+        _replace(_of_host(file, os.uname().nodename), text)
         _replace(file, text)
     except OSError:
         # A read-only root file system, `--user` with another user's home: the spare place is read, too.
@@ -136,6 +139,35 @@ def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Map
         file = _spare_file(start)
         _replace(file, text)
     return file
+
+
+def tried_before(environment: Mapping[str, str]) -> str:
+    """Return what the active check has found in an earlier command of this very start; empty where none has run.
+
+    The hosts of a slice are confirmed by one command and join by another: minutes of tests need not run twice.
+
+    Args:
+        environment: this process's.
+    """
+    start = environment.get(START, "")
+    if not _NUMBER.fullmatch(start):
+        return ""
+    for file in (_of_host(_file(environment), os.uname().nodename), _spare_file(start)):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            with file.open("rb") as stream:
+                content = json.loads(stream.read(MOST_BYTES))
+            if isinstance(content, dict) and content.get("start") == start and content.get("joins") is True:
+                return one_line(str(content.get("tried") or ""), _MOST_MESSAGE)
+    return ""
+
+
+def _of_host(file: Path, host: str) -> Path:
+    return file.with_name(f"{file.stem}-{host}{file.suffix}")
+
+
+def _file(environment: Mapping[str, str]) -> Path:
+    folder = environment.get(FOLDER)
+    return Path(folder, Path(VERDICT_FILE).name) if folder else Path.home() / VERDICT_FILE
 
 
 def _objects(line: str) -> Iterator[dict[str, Any]]:

@@ -80,7 +80,7 @@ WORDS = {
         "replace this machine; if all machines of the node type have this verdict, check their image",
     ),
     VerdictWord.TOO_SLOW: Meaning(
-        "The devices are there, and the active check of them was slower than the cluster file allows.",
+        "The devices are there, and the active check of them was slower than allowed.",
         "replace this machine; if all machines of the node type have this verdict, allow more in confirmation.deep",
     ),
     VerdictWord.NOT_YET: Meaning(
@@ -106,6 +106,8 @@ class Verdict:
         advice: what to do, the end of the message; empty where there is nothing to do.
         others: the words of the other promised accelerators that the machine does not have as promised.
         here: the units that the machine has of each promised resource, of the devices that the verdict is about.
+        tried: what the active check of the devices has found, where they have passed or could not be tried.
+        measured: what the memory test found of each device; empty where it did not run.
     """
 
     word: VerdictWord | NoCheck
@@ -115,6 +117,8 @@ class Verdict:
     advice: str = ""
     others: tuple[VerdictWord, ...] = ()
     here: dict[str, float] = field(default_factory=dict)
+    tried: str = ""
+    measured: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def confirmed(self) -> bool:
@@ -130,6 +134,7 @@ class Verdict:
             "detected": self.detected,
             "advice": self.advice,
             "page": page_of(self.word),
+            **({"measured": self.measured} if self.measured else {}),
         }
 
 

@@ -22,7 +22,7 @@ WATCH = "ACCEL_SCALING_WATCH"
 
 _JOINED_WITH = "ACCEL_SCALING_JOINED_WITH"
 INSTANCE_ID = "RAY_CLOUD_INSTANCE_ID"  # which autoscaler v2 puts into a worker's start command
-_LOG = "watcher.log"
+_LOG = "watcher-{host}.log"  # nodes may have their homes on one server
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def _start(environment: Mapping[str, str], joined_with: Mapping[str, float]) -> 
     try:
         folder = Path(environment.get(FOLDER) or Path.home() / ".accel_scaling")
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        log = folder / _LOG.format(host=os.uname().nodename)
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     except (OSError, RuntimeError):  # the latter of an account without a home
         handle = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -21,11 +21,13 @@ class CapacityTypes(NamedTuple):
         types: a machine type, or the beginning of its name.
         sold_as: every way in which the cloud sells it.
         source: who says so.
+        block_end_min: so many minutes before the end of their block the cloud ends the machines; None for as usual.
     """
 
     types: str
     sold_as: tuple[SoldAs, ...]
     source: str
+    block_end_min: int | None = None
 
 
 def parse_capacity_types(source: Source) -> tuple[list[CapacityTypes], list[Problem]]:
@@ -33,7 +35,9 @@ def parse_capacity_types(source: Source) -> tuple[list[CapacityTypes], list[Prob
     return read_table(
         source,
         CAPACITY_TYPES,
-        lambda row, _: CapacityTypes(row["types"], tuple(map(SoldAs, row["sold_as"])), row["source"]),
+        lambda row, _: CapacityTypes(
+            row["types"], tuple(map(SoldAs, row["sold_as"])), row["source"], row["block_end_min"]
+        ),
     )
 
 

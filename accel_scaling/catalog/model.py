@@ -96,6 +96,14 @@ class Effect(Enum):
     NONE = "none"  # a program's own error, or one that was repaired
 
 
+class Copies(Enum):
+    """Between what a device's copies are timed."""
+
+    HOST = "host"  # to the host's memory and from it, each by itself
+    MEMORY = "memory"  # within its own memory, what is read and what is written together
+    PEER = "peer"  # to another device
+
+
 class UnlistedKind(Enum):
     """Kinds of things that no listing of a cloud has."""
 

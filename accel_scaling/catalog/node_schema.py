@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from accel_scaling.catalog.columns import (
+    ALWAYS,
+    CHIP,
     CHIPS_OF,
     CLOUD_NAME,
     EMPTY,
@@ -12,6 +14,7 @@ from accel_scaling.catalog.columns import (
     OPTIONS,
     SOURCE,
     YES_OR_NO,
+    Amount,
     Column,
     ListOf,
     Number,
@@ -20,7 +23,7 @@ from accel_scaling.catalog.columns import (
     Text,
     words_of,
 )
-from accel_scaling.catalog.model import Counts, Effect, ImageKind, Says
+from accel_scaling.catalog.model import Copies, Counts, Effect, ImageKind, Says
 
 NODE_FAMILIES = Table(
     "node_families.csv",
@@ -93,6 +96,13 @@ CAPACITY_TYPES = Table(
             ListOf(Text("on-demand|spot|flex-start|reserved", "on-demand, spot, flex-start and reserved")),
             "every way in which it is sold; reserved: for those who have a reservation or a Capacity Block",
         ),
+        Column(
+            "block_end_min",
+            Number(),
+            "so long before the end of their Capacity Block its machines are terminated; empty for half an hour",
+            EMPTY,
+            "minutes",
+        ),
         SOURCE,
     ),
     key=("types",),
@@ -114,6 +124,29 @@ DRIVER_EVENTS = Table(
         SOURCE,
     ),
     key=("family", "code"),
+)
+
+BANDWIDTH_FLOORS = Table(
+    "bandwidth_floors.csv",
+    "how fast a device must copy, for the memory test",
+    (
+        Column("chip", CHIP, "the accelerator"),
+        Column(
+            "copies",
+            words_of(Copies),
+            "host: to the host's memory, and from it; memory: within its own, read and written; peer: to another one",
+        ),
+        Column(
+            "published_gb_s",
+            Amount(),
+            "what its maker publishes; of a link, for one direction",
+            ALWAYS,
+            "GB/s",
+        ),
+        Column("at_least_gb_s", Amount(), "a device that copies slower is TooSlow", ALWAYS, "GB/s"),
+        SOURCE,
+    ),
+    key=("chip", "copies"),
 )
 
 NETWORKS = Table(

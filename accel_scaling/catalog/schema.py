@@ -36,6 +36,7 @@ from accel_scaling.catalog.columns import (
 )
 from accel_scaling.catalog.model import Category, UnlistedKind
 from accel_scaling.catalog.node_schema import (
+    BANDWIDTH_FLOORS,
     BOOT_DISKS,
     CAPACITY_TYPES,
     DRIVER_EVENTS,
@@ -315,6 +316,7 @@ TABLES = (
     NODE_FAMILIES,
     NODE_IMAGES,
     DRIVER_EVENTS,
+    BANDWIDTH_FLOORS,
     KUBERAY_RESOURCES,
     KUBERAY_OTHER_RESOURCES,
     KUBERAY_SELECTORS,

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from accel_scaling.catalog import columns, node_schema, schema
+from accel_scaling.catalog.bandwidth_floors import parse_bandwidth_floors
 from accel_scaling.catalog.capacity_types import parse_capacity_types
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.driver_events import parse_driver_events
@@ -61,6 +62,7 @@ _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     node_schema.NODE_FAMILIES: lambda source, _: parse_families(source),
     node_schema.NODE_IMAGES: parse_images,
     node_schema.DRIVER_EVENTS: parse_driver_events,
+    node_schema.BANDWIDTH_FLOORS: parse_bandwidth_floors,
     node_schema.KUBERAY_RESOURCES: parse_resources,
     node_schema.KUBERAY_OTHER_RESOURCES: lambda source, _: parse_other_resources(source),
     node_schema.KUBERAY_SELECTORS: parse_selectors,

@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   accel-scaling init gcp L4 V100:8 --project my-project --zones us-central1-a,us-central1-b
   accel-scaling init aws H100:8 --capacity block:cr-0123,spot
   accel-scaling init gcp v5litepod-16       a TPU slice by its name
+  accel-scaling init gcp v6e-16 --capacity spot:6h,on-demand   the first waits in Google's queue, up to 6 hours
   accel-scaling init gcp TPU-V4:8           the slice with 8 chips
 
 An accelerator has its name from `accel-scaling catalog find`. COUNT is the least number of devices in one machine. The

@@ -35,7 +35,7 @@ EXAMPLES = """examples:
 faults, each for an instance type, a machine type, or a TPU's accelerator type:
   no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone, no-capacity:TYPE/spot and
                         no-capacity:TYPE@ZONE/on-demand for one way of buying it
-  capacity:TYPE=N       the cloud launches at most N at a time
+  capacity:TYPE=N       the cloud launches at most N at a time; capacity:TYPE/spot=N at most N spot machines
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
   mixed:TYPE=NAME       their driver names another product for one device
@@ -51,11 +51,14 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   waits:TYPE=15m        its flex-start machines and queued slices wait 15 minutes for capacity; on Google Cloud
   queue-fails:TYPE      its queued slices fail when their turn comes
   queue-suspended:TYPE  the cloud suspends its queued slices when their turn comes
-  sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
-  slow:TYPE             the active check of its devices, `confirmation.deep` with dcgmi, takes an hour
-  diag-fails:TYPE       it finds an error of one device
+  sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above;
+                        sick:TYPE@20s=CAUSE: lost (off the bus), ecc (errors in its memory), hangs (its driver)
+  slow:TYPE             for `confirmation.deep`: dcgmi takes an hour, and one device copies slowly
+  diag-fails:TYPE       for `confirmation.deep`: dcgmi finds an error of one device, whose memory has a wrong bit
   xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine
   block-ends:TYPE@20s   the cloud ends all machines of a capacity block, 20 s after the boot of the first of them
+  takes-back:TYPE@20s   20 s after the boot of the first machine of an interruptible reservation, its owner takes it
+                        back; EC2 ends its machines two minutes later
 
 reservations, for EC2 by its id, for Google Cloud by its name; each part behind the name may be left out:
   --reservation cr-0123:count=2,zone=us-west-2a,begins=60s,ends=10m
@@ -67,6 +70,7 @@ reservations, for EC2 by its id, for Google Cloud by its name; each part behind 
   type=TYPE             for which machine type (default: that of the node types that name it)
   owner=OWNER           another account (EC2) or project (Google Cloud) has bought it
   group=GROUP           it is in this resource group of EC2
+  placement=GROUP       it was created in this placement group of EC2
 A reservation that the file names and no --reservation describes has places for all machines of its node types.
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.
@@ -82,7 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help=CLUSTER_HELP)
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
     parser.add_argument(
-        "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
+        "--faults",
+        metavar="FILE",
+        type=Path,
+        help="faults, one on each line; read again when it changes; - for standard input",
     )
     parser.add_argument(
         "--reservation",
@@ -102,6 +109,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH (default: "
         "the environments that the start commands name)",
+    )
+    parser.add_argument(
+        "--shared",
+        metavar="FOLDER",
+        default="",
+        help="a folder below the home, e.g. '~/runs', that all hosts share, as from a file server",
     )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
@@ -149,6 +162,7 @@ def run(args: argparse.Namespace) -> int:
                 reservations=reservations_of(args.reservation),
                 with_setup=args.with_setup,
                 ray_in=args.ray_in,
+                shared=args.shared,
                 timeout_s=args.timeout,
                 out=sys.stdout,
             ).run()

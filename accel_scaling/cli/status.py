@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timeouts
 from accel_scaling._ray.facts import BOOTSTRAP_CONFIG
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.inputs.file_text import STANDARD_INPUT
 from accel_scaling.message_text import shown, utc
 from accel_scaling.quarantine import drain_record, launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
@@ -52,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clear", nargs="*", metavar="NODE_TYPE", help="end the quarantine of these node types, or of all"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
-    parser.add_argument("--state", metavar="FILE", type=Path, help="the state file; by default the head's")
+    state = "the state file, - for standard input; by default the head's"
+    parser.add_argument("--state", metavar="FILE", type=Path, help=state)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         AccelScalingError: the state file does not have a node type that is to be cleared.
         StateError: the state file cannot be read or written, or is not one of accel-scaling.
     """
+    if args.clear is not None and args.state == STANDARD_INPUT:
+        raise AccelScalingError("--clear changes a state file, and --state - is standard input: name the file")
     store = _store(args.state)
     if args.clear is not None:
         known = store.read().types
@@ -85,7 +89,7 @@ def _store(given: Path | None) -> Store:
     """
     path = given or default_path()
     store = Store(path)
-    if store.exists:
+    if store.exists or given == STANDARD_INPUT:
         return store
     if given is not None:
         raise AccelScalingError(f"--state {path} does not exist; a head's state file is ~/{STATE_FILE}")

@@ -8,7 +8,7 @@ from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.node_schema import CAPACITY_TYPES
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.capacity import capacity_labels
+from accel_scaling.cluster.capacity import CapacityType, capacity_labels
 from accel_scaling.cluster.capacity_text import CAPACITY_LABELS, entries, order_words
 from accel_scaling.message_text import listed
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.cluster.cluster import Cluster
 
+_WITH_AN_END = (CapacityType.BLOCK, CapacityType.FLEX_START)
 _WORDS = {
     SoldAs.ON_DEMAND: "on demand",
     SoldAs.SPOT: "as spot",
@@ -64,6 +65,17 @@ def label_notes(cluster: Cluster) -> Iterator[str]:
                     f"{order_words(types)}: each of them would announce {given}; remove the label, a node says itself "
                     "how its machine was bought"
                 )
+
+
+def head_notes(cluster: Cluster) -> Iterator[str]:
+    """Yield a note where the cloud ends the head's machine at a time that it has set beforehand."""
+    for node_type in cluster.node_types.values():
+        ends = [type_.value for type_ in node_type.capacity_types if type_ in _WITH_AN_END]
+        if node_type.is_head and ends:
+            yield (
+                f"{node_type.location} is the head, and its machine is bought as {listed(ends, 'or')}: the cloud ends "
+                "it at a fixed time, and the cluster with it; buy the head in another way"
+            )
 
 
 def ways(sold: Iterable[SoldAs]) -> str:

@@ -18,7 +18,9 @@ DCGM = "dcgmi diag -r 1"
 
 WITHIN_S = 120.0
 _MOST_S = 3600.0
-_KEYS = ("command", "within_s", "at_least")
+MEASURED = ("host_gb_s", "memory_gb_s", "peer_gb_s")
+"""Numbers of the memory test, as ``at_least`` names them; the end of each is the word of ``bandwidth_floors.csv``."""
+_KEYS = ("command", "memory", "within_s", "at_least")
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class DeepCheck:
     """An active check of one node type's machines.
 
     Attributes:
-        command: what runs on the machine, in a shell; exit code 0: the devices work.
+        command: what runs on the machine, in a shell; exit code 0: the devices work; empty for none.
+        memory: whether the memory of NVIDIA's devices is then tried, and how fast they copy.
         within_s: for how many seconds at most; a machine that takes longer has the verdict TooSlow.
-        at_least: numbers that the command prints, by their names, and the least that each must be.
+        at_least: numbers that the command prints or the memory test finds, and the least that each must be.
     """
 
     command: str = DCGM
+    memory: bool = True
     within_s: float = WITHIN_S
     at_least: Mapping[str, float] = field(default_factory=dict)
 
@@ -57,7 +61,7 @@ def deep_check_policy(given: Any, key: str) -> DeepCheckPolicy:
     """Return the policy that is written at ``key``.
 
     Args:
-        given: true; or a mapping with ``command``, ``within_s``, ``at_least`` and ``node_types``.
+        given: true; or a mapping with ``command``, ``memory``, ``within_s``, ``at_least`` and ``node_types``.
         key: its place in the file.
 
     Raises:
@@ -85,15 +89,30 @@ def _check(given: Any, key: str, before: DeepCheck, more: tuple[str, ...] = ()) 
                 f"{key}.{name} is a key that nothing reads{hint(str(name), keys)}; the keys there are {', '.join(keys)}"
             )
     changes = {name: given[name] for name in _KEYS if name in given}
-    if not isinstance(changes.get("command", ""), str) or changes.get("command") == "":
-        raise ClusterConfigError(f"{key}.command is {shown(changes['command'])}: write a command line")
+    if changes.get("command") is False:
+        changes["command"] = ""
+    elif not isinstance(changes.get("command", DCGM), str) or changes.get("command") == "":
+        raise ClusterConfigError(f"{key}.command is {shown(changes['command'])}: write a command line, or false")
+    if not isinstance(changes.get("memory", True), bool):
+        raise ClusterConfigError(f"{key}.memory is {shown(changes['memory'])}: write true or false")
     _refuse_a_wrong_number(changes.get("within_s", WITHIN_S), f"{key}.within_s", 1.0, _MOST_S)
-    limits = changes.get("at_least", {})
-    if not isinstance(limits, dict):
-        raise ClusterConfigError(f"{key}.at_least is {shown(limits)}: write a mapping, such as {{gib_s: 10}}")
-    for name, number in limits.items():
+    check = replace(before, **changes)
+    if not check.command and not check.memory:
+        raise ClusterConfigError(f"{key} has neither a command nor the memory test: write {key}: false instead")
+    _refuse_wrong_limits(check, key)
+    return check
+
+
+def _refuse_wrong_limits(check: DeepCheck, key: str) -> None:
+    if not isinstance(check.at_least, dict):
+        raise ClusterConfigError(f"{key}.at_least is {shown(check.at_least)}: write a mapping, such as {{gib_s: 10}}")
+    for name, number in check.at_least.items():
         _refuse_a_wrong_number(number, f"{key}.at_least.{name}", 0.0, math.inf)
-    return replace(before, **changes)
+        if not check.command and name not in MEASURED:
+            raise ClusterConfigError(
+                f"{key}.at_least.{name} is a number that nothing finds{hint(str(name), MEASURED)}; the memory test"
+                f" finds {', '.join(MEASURED)}"
+            )
 
 
 def _refuse_a_wrong_number(value: Any, key: str, least: float, most: float) -> None:

@@ -20,6 +20,7 @@ class DriverState(Enum):
     UNHEALTHY = "unhealthy"  # it answered with an error, or with less than it should
     NOT_YET = "not yet"  # it did not answer in time: it may still be starting
     HIDDEN = "hidden"  # on this machine, but not visible in this container
+    TOOL_BROKEN = "tool broken"  # the driver has the devices, and what is asked about them cannot run
     NOT_PROBED = "not probed"  # this version has no probe for the family
 
 

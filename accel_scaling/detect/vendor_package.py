@@ -28,14 +28,27 @@ import json, os
 answers = os.fdopen(int(sys.argv[1]), "w")
 def say(count, kind=None, each=()):
     print(json.dumps({{"count": count, "kind": kind, "each": list(each)}}), file=answers, flush=True)
+def say_broken():
+    print(json.dumps({{"broken": True}}), file=answers, flush=True)
+# What Python itself says of a package whose files do not fit together; a driver's errors have classes of their own.
+PYTHONS = (ImportError, AttributeError, NameError, SyntaxError)
 try:
     import {module}
 except ModuleNotFoundError as error:
-    if error.name != {package!r}:
-        raise
-    print(json.dumps({{"absent": True}}), file=answers, flush=True)
-else:
+    if error.name == {package!r}:
+        print(json.dumps({{"absent": True}}), file=answers, flush=True)
+        sys.exit(0)
+    say_broken()
+    raise
+except (*PYTHONS, OSError) as error:
+    if not isinstance(error, OSError) or error.errno is None:  # of ctypes, which does not find a library
+        say_broken()
+    raise
+try:
     exec(sys.argv[2])
+except PYTHONS:
+    say_broken()
+    raise
 """
 
 
@@ -94,7 +107,9 @@ def ask(module: str, question: str, *, called: str = "", without: Collection[str
     if done.returncode == 0 and answer:
         return reply
     words = done.stderr.decode(errors="replace").strip().splitlines()
-    return replace(_failed(package, words[-1] if words else f"exit {done.returncode}"), kind=reply.kind)
+    failed = _failed(package, words[-1] if words else f"exit {done.returncode}")
+    broken = reply.state is DriverState.TOOL_BROKEN
+    return replace(failed, state=DriverState.TOOL_BROKEN if broken else failed.state, kind=reply.kind)
 
 
 def _waiting(pipe: int) -> str:
@@ -112,6 +127,8 @@ def _read(package: str, text: str) -> Reply:
     answer = json.loads(text.splitlines()[-1])
     if answer.get("absent"):
         return Reply(absent=True)
+    if answer.get("broken"):
+        return Reply(DriverState.TOOL_BROKEN)
     count, kind = answer["count"], answer["kind"]
     if not isinstance(count, int) or count < 0:
         return _failed(package, f"counts {shown(count)} devices")

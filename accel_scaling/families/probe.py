@@ -252,16 +252,17 @@ def _state(family: Family, seen: _Evidence, root: Path) -> tuple[DriverState, st
         if trouble:
             return DriverState.HIDDEN, trouble, 0
         return DriverState.MISSING, f"the {family.noun or family.name} driver is not loaded (no {phrase})", 0
-    if reply.state is not DriverState.OK:
+    broken = reply.state is DriverState.TOOL_BROKEN
+    if reply.state is not DriverState.OK and not broken:
         return reply.state, reply.trouble, 0
-    count = len(seen.nodes) if reply.absent else reply.count
+    count = len(seen.nodes) if reply.absent or broken else reply.count
     if len(seen.nodes) < count <= len(seen.on_bus):
         count = len(seen.nodes)  # what has no node cannot be opened; but one GPU may count as two, for its tiles
     if seen.sick:
         return DriverState.UNHEALTHY, "the driver says: " + "; ".join(seen.sick), max(count - len(seen.sick), 0)
     if not count:
         return DriverState.UNHEALTHY, f"the driver is loaded, but {_library(family)} counts no device", 0
-    return (DriverState.HIDDEN, trouble, count) if trouble else (DriverState.OK, "", count)
+    return (DriverState.HIDDEN, trouble, count) if trouble else (reply.state, reply.trouble, count)
 
 
 def _rays_number(family: Family, seen: _Evidence) -> int:

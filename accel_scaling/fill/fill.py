@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import capacity_labels
-from accel_scaling.cluster.capacity_notes import label_notes
+from accel_scaling.cluster.capacity_notes import head_notes, label_notes
 from accel_scaling.cluster.cluster import node_config_reader, read_checked, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.docker_checks import add_docker
@@ -91,6 +91,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         *(note for promise in promised.values() for note in promise.notes),
         *_added_cpus(cluster, promised),
         *label_notes(cluster),
+        *head_notes(cluster),
         *_not_refused(cluster),
         *need_notes,
         *cloud_notes,

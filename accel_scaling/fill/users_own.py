@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, tpu_head_pod_type
+from accel_scaling.cluster.capacity_text import CAPACITY_LABELS
 from accel_scaling.families.registry import family_of
 from accel_scaling.fill.promise import BYTES_PER_MIB, LABEL_VARIANT, Promise, accelerator_types
 
@@ -163,7 +164,8 @@ def _of_labels(
     notes, false = [], dict[str, str | None]()
     for name, value in labels.items():
         has, of_accelerators = promised.labels.get(name), name in (LABEL_ACCELERATOR_TYPE, LABEL_VARIANT)
-        if has == value or (has is None and not (of_accelerators and not types)):
+        # Of those that say how machines are bought, `label_notes` says more.
+        if has == value or name in CAPACITY_LABELS or (has is None and not (of_accelerators and not types)):
             continue
         end = ""
         if of_accelerators and value not in types:

@@ -42,7 +42,7 @@ class Bought:
 
 
 def parse_capacity(text: str, placeholder: str) -> tuple[CapacityEntry, ...]:
-    """Return the order that ``--capacity`` names: ``spot,on-demand``, ``reserved:NAME``, ``flex-start:24h``.
+    """Return the order that ``--capacity`` names, as ``spot,on-demand``, ``reserved:NAME``, ``flex-start:24h``.
 
     Args:
         text: the option's value.
@@ -67,6 +67,8 @@ def _item(text: str, placeholder: str) -> Any:
         return {word: {**_FLEX_START, **({"run_for": value} if value else {})}}
     if word == CapacityType.BLOCK.value:
         return {word: value or placeholder}
+    if value and word in (CapacityType.SPOT.value, CapacityType.ON_DEMAND.value):
+        return {word: {"wait_for": value}}
     return {word: value} if value else word
 
 

@@ -10,6 +10,7 @@ from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.node_needs import ImageKind, default_image
 from accel_scaling.errors import InitError, UnknownAcceleratorError, UnknownInstanceTypeError
 from accel_scaling.init.model import Choice
+from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,6 +135,27 @@ def _refuse_machine_type(request: AcceleratorRequest, cloud: str, catalog: Catal
             option = f"--accelerator {machine.chip.name}" + (f":{machine.count}" if machine.count > 1 else "")
         command = option if cloud_name == cloud else f"`accel-scaling init {cloud_name} {option}`"
         raise InitError(f"--accelerator {request.text}: that is a machine type of {cloud_name}, {has}; write {command}")
+    _refuse_series(request, cloud, catalog)
+
+
+def _refuse_series(request: AcceleratorRequest, cloud: str, catalog: Catalog) -> None:
+    """Refuse the name of a series of machine types; return where it is none.
+
+    Raises:
+        InitError: says which accelerators it has, and how one is asked for.
+    """
+    for cloud_name in sorted(catalog.clouds, key=lambda name: name != cloud):
+        machines = catalog.family(cloud_name, request.name)
+        chips = list(dict.fromkeys(machine.chip.name for machine in machines if machine.chip))
+        if not machines:
+            continue
+        option = f"--accelerator {chips[0]}" if chips else f"--cpus {machines[0].vcpus}"
+        command = option if cloud_name == cloud else f"`accel-scaling init {cloud_name} {option}`"
+        has = f"with {listed(chips, 'or')}" if chips else "without an accelerator"
+        raise InitError(
+            f"--accelerator {request.text}: that is a series of machine types of {cloud_name}, {has}; write {command}; "
+            f"`accel-scaling catalog show {request.name}` lists them"
+        )
 
 
 def _candidates(request: AcceleratorRequest, chips: Sequence[Chip], cloud: Cloud, catalog: Catalog) -> list[Choice]:

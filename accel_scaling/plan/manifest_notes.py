@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling import _ray
+from accel_scaling._ray import versions
 from accel_scaling.message_text import listed
 from accel_scaling.plan.model import counted
 from accel_scaling.plan.nearest_miss import amount_text
@@ -66,9 +68,12 @@ def _seen(node_type: AutoscalerNodeType) -> str:
 
 
 def _unread(group: Group) -> list[str]:
-    """Return the note about a group's own keys that the Ray of its image does not read."""
+    """Return the note about a group's own keys that the Ray of its image does not read, or that of this machine."""
     keys = [key for key in ("resources", "labels") if yt.at(group.node, key) is not None]
     if not keys or group.autoscalers_ray.reads_fields:
+        if keys and not _ray.has("group_fields"):
+            what = f"{group.title}: a plan with its {listed(keys)}"
+            return [versions.needs_newer("group_fields", what)]
         return []
     return [f"{group.title}: {group.autoscalers_ray}, whose autoscaler does not read the group's {listed(keys)}"]
 

@@ -8,10 +8,8 @@ Prometheus. Elsewhere (`ray up` on a laptop) it lets every launch pass.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
@@ -19,11 +17,13 @@ from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy,
 from accel_scaling.quarantine import ledger, messages, store
 from accel_scaling.quarantine.drain_record import DrainRecords
 from accel_scaling.quarantine.driver_messages import DriverMessages
+from accel_scaling.quarantine.kept_machine import KeptMachine
 from accel_scaling.quarantine.launch_failure import LaunchFailure
 from accel_scaling.quarantine.machine import Machine, Reason, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
 from accel_scaling.quarantine.metrics import Metrics
 from accel_scaling.quarantine.node_type_limits import NodeTypeLimits
+from accel_scaling.quarantine.quarantine_log import QuarantineLog
 from accel_scaling.quarantine.record import CONFIRMED, Cause, Record
 from accel_scaling.quarantine.worker_counts import WorkerCounts
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from accel_scaling.quarantine.ledger import Ledger
-
-logger = logging.getLogger(__name__)
 
 
 class Gate:
@@ -57,19 +55,19 @@ class Gate:
         """
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
         self.confirmation: ConfirmationPolicy = confirmation_policy(provider_config)
-        self._keep = self.confirmation.keep_for_inspection
         self._config_path = config_path
         self._store = store.FallbackStore(store.Store(state_path))
         self._clock = clock
         self._metrics = metrics or Metrics(None)
         self.machines = MachineRecords(self._store, self.clock, active=self.active)
+        self.kept = KeptMachine(self._store, self.clock, active=self.active and self.confirmation.keep_for_inspection)
         self.drains = DrainRecords(self._store, self.clock, self._metrics, active=self.active)
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()
         # Machines that counted as good boots when they were confirmed, before anybody knew who has joined.
         self._good_boots: set[str] = set()
-        self._drivers = drivers or DriverMessages()
+        self._drivers, self._log = drivers or DriverMessages(), QuarantineLog()
         self._limits = NodeTypeLimits(config_path, self._counts, self._metrics)
 
     @property
@@ -270,21 +268,11 @@ class Gate:
 
     def keeps(self, node_id: str, sentence: str) -> bool:
         """Return whether to keep this refused machine for inspection: the first one, where the cluster file says so."""
-        if not (self._keep and self.active):
-            return False
-        kept: dict[str, str] = {}
-
-        def keep(old: Ledger) -> Ledger:
-            # Decided under the store's lock: of several machines that are refused at once, one is kept.
-            kept.update(old.kept or {node_id: sentence})
-            return replace(old, kept=dict(kept))
-
-        self._store.change(keep)
-        return node_id in kept
+        return self.kept.keeps(node_id, sentence)
 
     def hidden(self) -> Collection[str]:
         """Return the machines that are kept and no longer part of the cluster; `ray down` finds them anyway."""
-        return self._store.read().kept if self._keep and self.active else ()
+        return self.kept.hidden()
 
     # Between launches.
 
@@ -335,7 +323,7 @@ class Gate:
         before = ledgers[-1].record(node_type).quarantines
         new = [quarantine for quarantine in record.quarantines if quarantine not in before]
         for quarantine in new:
-            logger.error("%s", messages.begun(node_type, quarantine))
+            self._log.begun(node_type, quarantine)
         if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
             self._drivers.begun(node_type, new[-1], self._clock())
         # Boots alone change no limit.

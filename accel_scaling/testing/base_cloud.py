@@ -62,6 +62,8 @@ class LocalCloud(CloudFacts):
         with_setup: the set-up commands and file_mounts of cluster files are carried out; isolated hosts only.
         ray_in: the folder of the environment on the hosts that has `ray`, which is then not on their PATH; empty for
             what the start commands of a cluster file say.
+        shared: the folder below the account's home that is one folder on all hosts, as from a file server; empty for
+            none.
 
     Attributes:
         kind: what a machine is.
@@ -84,6 +86,7 @@ class LocalCloud(CloudFacts):
         ssh_user: str = "ubuntu",
         with_setup: bool = False,
         ray_in: str = "",
+        shared: str = "",
     ) -> None:
         self.directory = directory.absolute()
         self.kind, self.reason = choose_kind(kind, python)
@@ -92,7 +95,7 @@ class LocalCloud(CloudFacts):
                 f"set-up commands would change this machine, which is also the host here ({self.reason}); they need"
                 " isolated hosts"
             )
-        self._with_setup, self._ray_in = with_setup, ray_in
+        self._with_setup, self._ray_in, self._shared = with_setup, ray_in, shared
         self.place, self._python, self._ssh_user = place or self.PLACE, python, ssh_user
         self._latencies = latencies or Latencies()
         self._settings: Settings | None = None
@@ -265,6 +268,7 @@ class LocalCloud(CloudFacts):
             latencies=self._latencies,
             metadata_port=self.METADATA_PORTS.get(self.kind, 0),
             metadata_address=self.METADATA_ADDRESS,
+            shared=self._shared,
         )
 
     def _claim_network(self) -> str:

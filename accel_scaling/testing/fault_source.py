@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.inputs.file_text import UnreadableError, read_text
+from accel_scaling.inputs.file_text import STANDARD_INPUT, UnreadableError, read_text
 from accel_scaling.testing.faults import Faults, all_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class FaultSource:
 
     Args:
         options: the faults of the command line.
-        file: has one on each line.
+        file: has one on each line; `-` for standard input.
         machines: those that faults must be for; None lets every fault through.
 
     Raises:
@@ -31,6 +31,9 @@ class FaultSource:
         self._options = list(options)
         self._file = file
         self._machines = machines
+        if file == STANDARD_INPUT:  # it is read once, and has its end
+            self._options += self._lines()
+            self._file = None
         self.now: Faults = ()
         self.changed()
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Faults = tuple["Fault", ...]
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+SICK_CAUSES = ("lost", "ecc", "hangs")
+"""How a device fails: it is off the bus, its memory has errors, or its driver does not answer."""
 LATER_S = 20.0  # after a boot, a machine of a rehearsal has joined
 
 
@@ -44,12 +46,13 @@ class FaultKind(str, enum.Enum):
     QUEUE_FAILS = "queue-fails"
     QUEUE_SUSPENDED = "queue-suspended"
     BLOCK_ENDS = "block-ends"
+    TAKES_BACK = "takes-back"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK, FaultKind.XID)
-_OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
+_OF_RESERVATION = (FaultKind.BLOCK_ENDS, FaultKind.TAKES_BACK)
 OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
 # Those without accelerators have these too.
 OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *OF_QUEUE, FaultKind.NOTICE)
@@ -60,7 +63,7 @@ POOLS = ("on-demand", "spot")
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
     *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "xid", "waits"),
-    *("queue-fails", "queue-suspended", "block-ends", "slow", "diag-fails"),
+    *("queue-fails", "queue-suspended", "block-ends", "takes-back", "slow", "diag-fails"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -72,13 +75,15 @@ class Fault:
     Attributes:
         kind: what is wrong.
         machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type;
-            ``no_capacity`` takes ``TYPE@ZONE``, ``TYPE/spot``, ``TYPE/on-demand`` and ``TYPE@ZONE/spot`` too.
+            ``no_capacity`` takes ``TYPE@ZONE``, ``TYPE/spot``, ``TYPE/on-demand`` and ``TYPE@ZONE/spot`` too, and
+            ``capacity`` the ways of buying without a zone.
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
         after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
             it waits for capacity.
         error_number: the XID of the error that NVIDIA's driver reports.
+        cause: how a device fails, a word of `SICK_CAUSES`; None for the way in which its driver surely says it.
     """
 
     kind: FaultKind
@@ -88,6 +93,7 @@ class Fault:
     reason: str | None = None
     after_s: float | None = None
     error_number: int | None = None
+    cause: str | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -156,12 +162,12 @@ class Fault:
 
     @classmethod
     def slow(cls, machine_type: str) -> Fault:
-        """Make `dcgmi diag`, the active check of NVIDIA's devices, take an hour."""
+        """Make `dcgmi diag` take an hour, and one device copy at a twentieth of its speed, for an active check."""
         return cls(FaultKind.SLOW, machine_type)
 
     @classmethod
     def diag_fails(cls, machine_type: str) -> Fault:
-        """Make `dcgmi diag` find an error of one device."""
+        """Make `dcgmi diag` find an error of one device, and one bit of its memory always be 1."""
         return cls(FaultKind.DIAG_FAILS, machine_type)
 
     @classmethod
@@ -170,9 +176,9 @@ class Fault:
         return cls(FaultKind.NOTICE, machine_type, count=count, after_s=after_s)
 
     @classmethod
-    def sick(cls, machine_type: str, after_s: float = LATER_S, count: int = 1) -> Fault:
+    def sick(cls, machine_type: str, after_s: float = LATER_S, count: int = 1, cause: str | None = None) -> Fault:
         """Make a device of its first ``count`` machines fail, so long after their boot."""
-        return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
+        return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s, cause=cause)
 
     @classmethod
     def xid(cls, machine_type: str, number: int, after_s: float = LATER_S) -> Fault:
@@ -198,6 +204,11 @@ class Fault:
     def block_ends(cls, machine_type: str, after_s: float = LATER_S) -> Fault:
         """Make the cloud end all machines of a capacity block, so long after the boot of the first of them."""
         return cls(FaultKind.BLOCK_ENDS, machine_type, count=1, after_s=after_s)
+
+    @classmethod
+    def takes_back(cls, machine_type: str, after_s: float = LATER_S) -> Fault:
+        """Make the owner of an interruptible reservation take it back, so long after the boot of its first machine."""
+        return cls(FaultKind.TAKES_BACK, machine_type, count=1, after_s=after_s)
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -229,12 +240,15 @@ class Fault:
 
     @classmethod
     def _later(cls, text: str, kind: FaultKind, machine: str, value: str) -> Fault:
-        """Return the fault of ``TYPE@SECONDS``, and its number behind ``=``: of machines, or of an XID."""
+        """Return the fault of ``TYPE@SECONDS``; behind ``=`` is a number, of machines or of an XID, or a cause."""
         machine_type, _, after = machine.partition("@")
         seconds, is_xid, word = after.removesuffix("s") or f"{LATER_S:g}", kind is FaultKind.XID, kind.value
         number = value or ("" if is_xid else "1")
+        if kind is FaultKind.SICK and value in SICK_CAUSES and seconds.isdecimal():
+            return cls.sick(machine_type, float(seconds), cause=value)
         if not seconds.isdecimal() or not number.isdecimal():
-            what = "XID" if is_xid else "MACHINES"
+            causes = f", where MACHINES may also be one of {', '.join(SICK_CAUSES)}" if kind is FaultKind.SICK else ""
+            what = "XID" if is_xid else f"MACHINES{causes}"
             raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS={what}")
         if is_xid:
             return cls.xid(machine_type, int(number), float(seconds))
@@ -282,7 +296,13 @@ def of_later(faults: Iterable[Fault], machine_type: str) -> list[Fault]:
 
 def block_end(faults: Iterable[Fault], machine_type: str) -> float | None:
     """Return how long after the boot of its first machine a block of a machine type ends; None for as it says."""
-    found = _last(faults, machine_type, _OF_RESERVATION)
+    found = _last(faults, machine_type, (FaultKind.BLOCK_ENDS,))
+    return found.after_s if found else None
+
+
+def taken_back(faults: Iterable[Fault], machine_type: str) -> float | None:
+    """Return how long after the boot of its first machine an interruptible reservation is taken back; None for not."""
+    found = _last(faults, machine_type, (FaultKind.TAKES_BACK,))
     return found.after_s if found else None
 
 

@@ -38,8 +38,10 @@ class Machines:
         whole, slash, pool = fault.machine_type.partition("/")
         machine_type, at, zone = whole.partition("@")
         self.check_place(text, machine_type, "")
-        if (at or slash) and fault.kind is not FaultKind.NO_CAPACITY:
-            raise RehearsalError(f"{text}: only no-capacity can be for one zone, or for spot or on-demand alone")
+        if at and fault.kind is not FaultKind.NO_CAPACITY:
+            raise RehearsalError(f"{text}: only no-capacity can be for one zone")
+        if slash and fault.kind not in (FaultKind.NO_CAPACITY, FaultKind.CAPACITY):
+            raise RehearsalError(f"{text}: only no-capacity and capacity can be for spot or on-demand alone")
         if fault.kind in (FaultKind.WAITS, *OF_QUEUE) and not self.waits:
             raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
         if slash and pool not in POOLS:

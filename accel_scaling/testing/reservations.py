@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.file_machines import Machines
 
-FORM = "NAME:count=N,zone=ZONE,begins=60s,ends=10m,kind=KIND,type=TYPE,owner=OWNER,group=GROUP"
+FORM = "NAME:count=N,zone=ZONE,begins=60s,ends=10m,kind=KIND,type=TYPE,owner=OWNER,group=GROUP,placement=GROUP"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 
@@ -59,6 +59,7 @@ class Reservation:
         ends_s: when machines in it have to go, in seconds after ``since_s``; None for never.
         owner: the account (EC2) or project (Google Cloud) that has bought it; empty for the caller's own.
         group: the resource group of EC2 that it is in; empty for none.
+        placement_group: of EC2, in which it was created; empty for none.
         since_s: from when its times count, as Unix time.
     """
 
@@ -71,6 +72,7 @@ class Reservation:
     ends_s: float | None = None
     owner: str = ""
     group: str = ""
+    placement_group: str = ""
     since_s: float = 0.0
 
     @property
@@ -156,6 +158,7 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "type": ("machine_type", str),
     "owner": ("owner", str),
     "group": ("group", str),
+    "placement": ("placement_group", str),
 }
 """Key -> the attribute that it sets, and what reads its value."""
 

@@ -112,8 +112,11 @@ def _named(text: str | None, path: str) -> str:
 
 
 def _example_files() -> str:
-    paths = sorted((ROOT / "example_clusters").glob("*.yaml"))
-    return "".join(f"\n## {path.name}\n\n```yaml\n{path.read_text(encoding='utf-8')}```\n" for path in paths)
+    folder, languages = ROOT / "example_clusters", {".yaml": "yaml", ".py": "python"}
+    paths = [path for suffix in languages for path in sorted(folder.glob(f"*{suffix}"))]
+    return "".join(
+        f"\n## {path.name}\n\n```{languages[path.suffix]}\n{path.read_text(encoding='utf-8')}```\n" for path in paths
+    )
 
 
 def _fence_after(line: str, fence: str) -> str:

@@ -34,7 +34,20 @@ def ends_of(reservations: Reservations, machines: Iterable[Any]) -> Iterator[Kno
         block = name and (reservations.of(name, timeouts.AWS_BLOCK_LOOK_S) or reservations.last(name))
         if not block or block.ends_s is None:
             continue
-        tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags") or ()}
         message = f"EC2 ends the machines of {block.title} from {utc(block.ends_s)} on"
-        address, node_type = described.get("PrivateIpAddress"), _ray.node_type_of(tags)
-        yield KnownEnd(machine.id, address, node_type, block.ends_s, "block ends", message)
+        yield end_of(machine, block.ends_s, "block ends", message)
+
+
+def end_of(machine: Any, at_s: float, code: str, message: str) -> KnownEnd:
+    """Return the end of a machine.
+
+    Args:
+        machine: an instance of boto3, as EC2 has listed it.
+        at_s: when EC2 ends it, in Unix seconds.
+        code: one word or two for the log.
+        message: one sentence.
+    """
+    described = described_in(machine)
+    tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags") or ()}
+    address, node_type = described.get("PrivateIpAddress"), _ray.node_type_of(tags)
+    return KnownEnd(machine.id, address, node_type, at_s, code, message, is_head=_ray.is_head(tags))

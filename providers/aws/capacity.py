@@ -48,7 +48,10 @@ def with_capacity(key: str, node_config: dict[str, Any], entry: CapacityEntry) -
     if entry.type is CapacityType.SPOT:
         return {**node_config, MARKET: {"MarketType": SPOT}}
     if entry.type is CapacityType.BLOCK:
-        return {**node_config, MARKET: {"MarketType": BLOCK}, SPECIFICATION: _targeting(entry.name)}
+        # EC2 buys nothing else with this market type, and documents no preference beside it ("Launch instances into
+        # Capacity Reservations in a group").
+        target = _targeting(entry.name)[_TARGET]
+        return {**node_config, MARKET: {"MarketType": BLOCK}, SPECIFICATION: {_TARGET: target}}
     # Without its name, each open reservation; with this preference EC2 buys nothing on demand where they are full.
     specification = _targeting(entry.name) if entry.name else {_PREFERENCE: _ONLY}
     return {**node_config, SPECIFICATION: specification}

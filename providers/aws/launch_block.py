@@ -35,7 +35,7 @@ def say(given: Config, resolved: Config, image_names: Mapping[str, str]) -> None
         name: _parameter(node_type["node_config"]) or image_names.get(name) or ""
         for name, node_type in resolved["available_node_types"].items()
     }
-    launch_block.say(CLOUD.title, list(_facts(given, resolved)), resolved, images)
+    launch_block.say(CLOUD, list(_facts(given, resolved)), resolved, images)
 
 
 def _facts(given: Config, resolved: Config) -> Iterator[Fact]:

@@ -7,7 +7,14 @@ from typing import Any, ClassVar
 
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.providers.aws.capacity import capacity_type_of, group_in, reservation_in, with_capacity
+from accel_scaling.providers.aws.capacity import (
+    INTERRUPTIBLE,
+    MARKET,
+    capacity_type_of,
+    group_in,
+    reservation_in,
+    with_capacity,
+)
 from accel_scaling.providers.aws.node_config import ZONE, region_of
 from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.ec2_machines import hardware_of
@@ -106,6 +113,8 @@ def _named_in(node_config: dict[str, Any]) -> Reservation | None:
     """Return what a node_config names as a reservation: by its id, its group, or any that is open."""
     type_ = capacity_type_of(node_config)
     kind = ReservationKind.BLOCK if type_ is CapacityType.BLOCK else None
+    if (node_config.get(MARKET) or {}).get("MarketType") == INTERRUPTIBLE:
+        kind = ReservationKind.INTERRUPTIBLE
     if name := reservation_in(node_config):
         return Reservation(name, kind=kind)
     if group := group_in(node_config):

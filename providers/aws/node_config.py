@@ -18,6 +18,7 @@ from accel_scaling.providers.aws import network, request_model
 from accel_scaling.providers.aws import placement as machine_placement
 from accel_scaling.providers.aws.capacity import BLOCK, capacity_type_of, check_placement
 from accel_scaling.providers.aws.cloud import CLOUD
+from accel_scaling.providers.aws.market_rules import check_market
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
@@ -67,6 +68,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     """
     name = _instance_type(location, node_config)
     market = _market(f"{location}.node_config", node_config)
+    check_market(f"{location}.node_config", node_config, market)
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:

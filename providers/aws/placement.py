@@ -82,8 +82,15 @@ def in_zone(node_config: Config, zone: str, zones: Iterable[str]) -> Config:
     if not name:
         return node_config
     if is_block(node_config):
-        rest = {key: value for key, value in node_config["Placement"].items() if key != "GroupName"}
-        without = {key: value for key, value in node_config.items() if key != "Placement"}
-        return {**without, "Placement": rest} if rest else without
+        return without_ours(node_config)
     before = next((one for one in zones if one and name.endswith(f"-{one}")), "")
     return with_group(node_config, name.removesuffix(before) + zone) if before and zone else node_config
+
+
+def without_ours(node_config: Config) -> Config:
+    """Return a node_config without a placement group that `ray up` has made; with the user's, as it is."""
+    if not our_group(node_config):
+        return node_config
+    rest = {key: value for key, value in node_config["Placement"].items() if key != "GroupName"}
+    without = {key: value for key, value in node_config.items() if key != "Placement"}
+    return {**without, "Placement": rest} if rest else without

@@ -57,6 +57,7 @@ try:
         training,
     )
     from accel_scaling.providers.aws.errors import one_sentence
+    from accel_scaling.providers.aws.interruptible_ends import InterruptibleEnds
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.passing_states import PassingStates
     from accel_scaling.providers.aws.reservations import Reservations
@@ -93,6 +94,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
         self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
+        self._interruptible_ends = InterruptibleEnds(self._reservations, self._now_s)
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -160,7 +162,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self._listed,
             reserved=ReservedLaunches(self._reservations, self._now_s, lambda: drain_s),
             order=self.capacity_order(tags),
-            machines=self.machines(tags, node_config),
+            machines=self.machines(tags, node_config, CLOUD.machine_key),
         )
         try:
             return launch.run(node_config, tags, count)
@@ -170,8 +172,10 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self.arrived(launch.created)
 
     def known_ends(self) -> Iterable[KnownEnd]:
-        """Return the ends of capacity blocks, of which EC2 tells no node."""
-        return block_ends.ends_of(self._reservations, list(self.cached_nodes.values()))
+        """Return the ends of capacity blocks and of interruptible reservations, of which EC2 tells no node."""
+        machines = list(self.cached_nodes.values())
+        yield from block_ends.ends_of(self._reservations, machines)
+        yield from self._interruptible_ends.of(machines)
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.

@@ -141,6 +141,12 @@ def _check(one: _Named, found: Reservation, machines: list[str], zones: list[str
             f"{one.key}: {found.title} is for {found.machine_type}, and the machine of node type {one.node_type.name} "
             f"is a {listed(machines, 'or')}; name a reservation for that, or another InstanceType"
         )
+    group = str((one.node_type.node_config.get("Placement") or {}).get("GroupName") or "")
+    if found.placement_group and group and group != found.placement_group:
+        raise ClusterConfigError(
+            f"{one.key}: {found.title} was created in the placement group {found.placement_group}, and the node_config "
+            f"of {one.node_type.name} has Placement.GroupName: {group}; write the group of the reservation, or none"
+        )
     if found.zone and zones and found.zone not in zones:
         raise ClusterConfigError(
             f"{one.key}: {found.title} is in {found.zone}, and node type {one.node_type.name} has subnets in "

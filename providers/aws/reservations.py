@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from accel_scaling import timeouts
+from accel_scaling.catalog.capacity_types import sold_as
+from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of
 from accel_scaling.providers.base.known_reservations import KnownReservations
 
@@ -43,6 +45,10 @@ class Reservation:
         ends_s: when EC2 begins to end its machines, in Unix seconds; None where it does not end them.
         is_block: it is a Capacity Block.
         is_interruptible: its owner may take its machines back.
+        lender: the reservation of its owner, of which it is a part; empty for none.
+        placement_group: in which its owner has created it; empty for none, and where its owner does not share that.
+        lends: of how many machines another, interruptible reservation is to consist that has its places from this one;
+            None where it lends none.
     """
 
     id: str
@@ -55,6 +61,9 @@ class Reservation:
     ends_s: float | None = None
     is_block: bool = False
     is_interruptible: bool = False
+    lender: str = ""
+    placement_group: str = ""
+    lends: int | None = None
 
     @property
     def title(self) -> str:
@@ -70,7 +79,8 @@ def read(described: dict[str, Any]) -> Reservation:
     """Return a reservation from EC2's answer."""
     block, begin, end = described.get("ReservationType") == "capacity-block", "StartDate", described.get("EndDate")
     # Machines in any other reservation run on after its end, on demand.
-    ends_s = end.timestamp() - timeouts.AWS_BLOCK_ENDS_BEFORE_S if block and end else None
+    ends_s = end.timestamp() - _ends_before_s(str(described.get("InstanceType") or "")) if block and end else None
+    allocation, target = described.get("InterruptibleCapacityAllocation") or {}, "TargetInstanceCount"
     return Reservation(
         str(described["CapacityReservationId"]),
         str(described.get("AvailabilityZone") or ""),
@@ -82,7 +92,16 @@ def read(described: dict[str, Any]) -> Reservation:
         ends_s,
         is_block=block,
         is_interruptible=bool(described.get("Interruptible")),
+        lender=str((described.get("InterruptionInfo") or {}).get("SourceCapacityReservationId") or ""),
+        # arn:aws:ec2:us-west-2:123456789012:placement-group/NAME
+        placement_group=str(described.get("PlacementGroupArn") or "").rpartition("/")[2],
+        lends=int(allocation[target]) if target in allocation else None,
     )
+
+
+def _ends_before_s(instance_type: str) -> float:
+    row = sold_as(CLOUD.name, instance_type)
+    return row.block_end_min * 60.0 if row and row.block_end_min else timeouts.AWS_BLOCK_ENDS_BEFORE_S
 
 
 class Reservations(KnownReservations[str, Reservation]):

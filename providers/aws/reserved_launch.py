@@ -8,6 +8,7 @@ from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.message_text import utc
 from accel_scaling.providers.aws.capacity import INTERRUPTIBLE, capacity_type_of, reservation_in, with_market
+from accel_scaling.providers.aws.placement import without_ours
 from accel_scaling.providers.aws.reservations import OVER
 from accel_scaling.providers.base import reserved_launch
 from accel_scaling.providers.base.zone_launch import NotYet
@@ -29,10 +30,16 @@ class ReservedLaunches(reserved_launch.ReservedLaunches):
         return capacity_type_of(way.node_config) in (CapacityType.RESERVED, CapacityType.BLOCK)
 
     def node_config(self, way: Offer) -> dict[str, Any]:
-        """Return the node_config to launch with: an interruptible reservation has a market of its own."""
-        known = self.known_of(way)
+        """Return the node_config to launch with: an interruptible reservation has a market of its own.
+
+        A reservation that was created in a placement group takes no launch into another group; without one, its
+        machines are in its group ("Use Capacity Reservations with cluster placement groups").
+        """
+        known, node_config = self.known_of(way), way.node_config
+        if known is not None and known.placement_group:
+            node_config = without_ours(node_config)
         interruptible = known is not None and known.is_interruptible
-        return with_market(way.node_config, INTERRUPTIBLE) if interruptible else way.node_config
+        return with_market(node_config, INTERRUPTIBLE) if interruptible else node_config
 
     def refusal(self, known: Reservation, way: Offer) -> Failure | None:
         """Return why EC2 launches no machine into a reservation now; None where it may."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling._ray import versions
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE
-from accel_scaling.boot.authentication import DISABLED, INCOMING, SINCE, TOKEN, mode_of
+from accel_scaling.boot.authentication import DISABLED, INCOMING, OF_HEAD, SINCE, TOKEN, mode_of
 from accel_scaling.cluster.policies import AUTHENTICATION, authentication_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 # Where a cluster file may set the variable for its nodes, as Ray's documentation has it.
 _COMMANDS = ("initialization_commands", "setup_commands", "head_setup_commands", "head_start_ray_commands")
 _CONTAINERS = ("run_options", "head_run_options")
+
+_OTHER = "another-token-was-here"
+_COMPARE = (
+    f'if [ -s ~/{AUTH_TOKEN_FILE} ] && [ "$(head -n 1 ~/{AUTH_TOKEN_FILE})" != "$(head -n 1 ~/{INCOMING})" ]; '
+    f"then echo {_OTHER}; fi"
+)
+_REPLACED = (
+    f"The head has another token in ~/{AUTH_TOKEN_FILE}, which is now replaced: its Ray starts with the new one, then "
+    "that of the workers; calls with the former one are refused until the caller has this one "
+    "(`ray get-auth-token` prints it)."
+)
 _IN_TEXT = re.compile(rf"\b{AUTH_MODE}=[\"']?(token|disabled)\b", re.IGNORECASE)
 
 
@@ -39,10 +50,12 @@ class Authentication:
     Attributes:
         mode: ``token``, ``disabled``, or empty: the node decides, by whether it has a token.
         token: with ``token``; empty where the node has its own.
+        of_head: whether the head tells it to a worker, which must use this token and no other.
     """
 
     mode: str = ""
     token: str = field(default="", repr=False)
+    of_head: bool = False
 
 
 def decide(config: Mapping[str, Any], environment: Mapping[str, str], home: Path) -> str:
@@ -103,8 +116,11 @@ def prepare(config: Mapping[str, Any]) -> None:
         raise ClusterConfigError(
             f"{AUTH_TOKEN} contains only spaces, and Ray then looks for a token nowhere else; unset it"
         )
+    when = "A node gets it by ssh, when its Ray is started."
+    if _ray.leaves_ray_running():
+        when = "With --no-restart, a head that runs keeps the token that it was started with."
     _ray.cli_logger().print(
-        "{}", f"The cluster's Ray asks its callers for a token: that of {found.place}{made}. The nodes get it by ssh."
+        "{}", f"The cluster's Ray asks its callers for a token: that of {found.place}{made}. {when}"
     )
 
 
@@ -120,21 +136,28 @@ def of_laptop(provider: Mapping[str, Any]) -> Authentication:
 
 
 def of_head() -> Authentication:
-    """Return what the autoscaler tells a worker: to do as its own Ray does, which started this process."""
+    """Return what the autoscaler tells a worker: to do as its own Ray does, which started this process.
+
+    To be asked once, when the process begins: Ray keeps the token that it was started with. A file mount, or a person,
+    may replace the file while it runs; workers with the new token would be refused, and launched again and again.
+    """
     if not _ray.has("tokens"):
         return Authentication()
     # `ray start` gives its processes the mode that it has come to. Said even where it is off: an image's own variable,
     # or the default of a newer Ray, must not have one worker ask for what no other sends.
     if mode_of(os.environ) != TOKEN:
         return Authentication(DISABLED)
-    found = _ray.find_token(os.environ, Path.home())
-    return Authentication(TOKEN, found.text if found else "")
+    # Not even Ray starts where a file that the environment names has none: then this process is not a head's.
+    with contextlib.suppress(_ray.CannotReadTokenError):
+        if found := _ray.find_token(os.environ, Path.home()):
+            return Authentication(TOKEN, found.text, of_head=True)
+    return Authentication(TOKEN)
 
 
 def with_mode(command: str, authentication: Authentication) -> str:
     """Return a start command that runs with this mode."""
-    mode = authentication.mode
-    return f"export {AUTH_MODE}={mode}; {command}" if mode else command
+    words = f"{AUTH_MODE}={authentication.mode}" + (f" {OF_HEAD}=1" if authentication.of_head else "")
+    return f"export {words}; {command}" if authentication.mode else command
 
 
 def bring_token(runner: Any, authentication: Authentication) -> None:
@@ -151,6 +174,17 @@ def bring_token(runner: Any, authentication: Authentication) -> None:
         return
     with _private_file(authentication.token) as file:
         on_each(runner, _ray.hosts_of(runner), lambda host: _bring_to(host, file))
+    if not authentication.of_head and _replaces_another(runner):
+        _ray.cli_logger().print("{}", _REPLACED)
+
+
+def _replaces_another(runner: Any) -> bool:
+    """Return whether a node has another token than the one that was just copied to it."""
+    try:
+        output = runner.run(_COMPARE, with_output=True)
+    except _ray.command_failed():
+        return False
+    return _OTHER in (output.decode(errors="replace") if isinstance(output, bytes) else str(output))
 
 
 def _bring_to(host: Any, file: Path) -> None:

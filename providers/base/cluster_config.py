@@ -142,7 +142,7 @@ def check_ready(config: Config) -> None:
         raise AccelScalingError(refusal)
     check_ray(_warn)
     check_filled_in(config)
-    if _ray.launched_by_ray_up():
+    if _ray.may_launch_head():
         check_launcher_tools()
         authentication.prepare(config)
 

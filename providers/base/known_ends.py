@@ -32,6 +32,7 @@ class KnownEnd(NamedTuple):
         at_s: when its cloud ends it, in Unix seconds.
         code: one word or two for the log.
         message: one sentence.
+        is_head: it is the head, which is never drained: the cluster would end before its machine does.
     """
 
     machine: str
@@ -40,6 +41,7 @@ class KnownEnd(NamedTuple):
     at_s: float
     code: str
     message: str
+    is_head: bool = False
 
     def is_of(self, node: JoinedNode) -> bool:
         """Return whether a node of Ray runs on the machine; autoscaler v1 tells no node which machine it is."""
@@ -86,7 +88,7 @@ class KnownEnds:
         for end in ends:
             of_its_type = policy.of(end.node_type)
             if of_its_type.interruption is not OnEvent.IGNORE and self._clock() >= end.at_s - of_its_type.drain_s:
-                soon[end] = of_its_type.interruption
+                soon[end] = OnEvent.REPORT if end.is_head else of_its_type.interruption
         return soon
 
     def _drain_once(self, node_id: str, event: NodeEvent) -> None:

@@ -15,12 +15,12 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_MARKET_TYPE
 from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.capacity import LABEL_CAPACITY, capacity_orders
 from accel_scaling.cluster.capacity_text import in_order
-from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from accel_scaling.clouds import Cloud
     from accel_scaling.cluster.capacity import CapacityEntry
 
 _WIDTH = 80
@@ -60,11 +60,11 @@ def of_node_types(label: str, head: str, values: Mapping[str, tuple[str, bool]])
     return [Fact(f"{label} ({name})", *named[name]) for name in ordered]
 
 
-def say(title: str, facts: Sequence[Fact], config: Mapping[str, Any], images: Mapping[str, str]) -> None:
+def say(cloud: Cloud, facts: Sequence[Fact], config: Mapping[str, Any], images: Mapping[str, str]) -> None:
     """Print the block, where `ray up` is to launch a head.
 
     Args:
-        title: the cloud's.
+        cloud: whose account it is.
         facts: what is used of the account.
         config: the cluster config, filled and resolved.
         images: node type -> its image in words.
@@ -72,13 +72,13 @@ def say(title: str, facts: Sequence[Fact], config: Mapping[str, Any], images: Ma
     if not _ray.launched_by_ray_up():
         return
     logger = _ray.cli_logger()
-    with logger.group("{} config", title):
+    with logger.group("{} config", cloud.title):
         for fact in facts:
             _say(fact, level=1)
         provider = config["provider"]
-        orders, key = capacity_orders(provider), cloud_of(provider).machine_key
+        orders = capacity_orders(provider)
         for name, node_type in config["available_node_types"].items():
-            machines = list(machine_lists.machines_of(provider, name, node_type["node_config"], key))
+            machines = list(machine_lists.machines_of(provider, name, node_type["node_config"], cloud.machine_key))
             words = ", ".join(_machine_words(node_type, machines, orders.get(name, ())))
             _say(Fact(f"Node type {name}", words), level=1)
             with logger.indented():

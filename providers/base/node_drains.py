@@ -1,64 +1,34 @@
 """Nodes whose watchers have found something: what the head makes of it, until their machines are terminated.
 
 After a notice the node drains itself (accel_scaling/boot/drain_node.py), and tells the head by the cluster's key-value
-store. A sick node only tells: the head drains it, now or after others that are sick for the same reason. The machine is
-terminated when no host of it runs Ray any more, or at the deadline. It acts in an autoscaler only, and nothing here
-raises: what a cloud or the GCS does not answer is asked again in the next round.
+store; the head drains the other hosts of its slice. A sick node only tells: the head drains all hosts, now or after
+others that are sick for the same reason. The machine is terminated when no host of it runs Ray any more, or at the
+deadline. It acts in an autoscaler only, and nothing here raises: what a cloud or the GCS does not answer is asked again
+in the next round.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.boot.node_event import EventKind, NodeEvent, read_event
-from accel_scaling.quarantine.drain_record import DrainRecord, may_begin
+from accel_scaling.boot.node_event import UNKNOWN, EventKind, NodeEvent, read_event
+from accel_scaling.providers.base.machine_drain import WAITS, Drain, place, record_of, sentence_of
+from accel_scaling.quarantine.drain_record import may_begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from accel_scaling._ray import JoinedNode
     from accel_scaling.cluster.policies import WatcherPolicy
     from accel_scaling.providers.base.machine_cloud import MachineCloud
+    from accel_scaling.providers.base.machine_drain import RayNodes
     from accel_scaling.quarantine.gate import Gate
 
 logger = logging.getLogger(__name__)
-
-
-class RayNodes(NamedTuple):
-    """What is asked of Ray about its nodes; each may raise whatever Ray's client raises.
-
-    Attributes:
-        events: returns what watchers have told, by node ids of Ray.
-        joined: returns who has joined Ray, those that have left again included.
-        drain: drains nodes by their ids in Ray, with a reason and a deadline; returns why some are not drained.
-    """
-
-    events: Callable[[], Mapping[str, bytes]]
-    joined: Callable[[], list[JoinedNode] | None]
-    drain: Callable[[Sequence[str], str, float], list[str]]
-
-
-@dataclass(frozen=True)
-class _Drain:
-    """One machine that is drained, or waits for its drain.
-
-    Attributes:
-        event: the one with the earliest deadline.
-        ray_ids: the nodes in Ray whose watchers have told of it.
-        begun: False while it waits.
-        asked: whether Ray has been asked; after a notice, the node has done it.
-        waited: it could not begin when it was told.
-    """
-
-    event: NodeEvent
-    ray_ids: tuple[str, ...]
-    begun: bool = True
-    asked: bool = True
-    waited: bool = False
 
 
 class NodeDrains:
@@ -80,7 +50,7 @@ class NodeDrains:
         self._read: dict[str, bytes] = {}
         self._unknown_since_s: dict[str, float] = {}  # events whose machine is not listed
         self._forgotten: set[str] = set()  # events that the store is still to forget
-        self._drains: dict[str, _Drain] = {}
+        self._drains: dict[str, Drain] = {}
 
     def round(self, nodes: Mapping[str, str]) -> None:
         """Read what is new, and end what is drained.
@@ -101,8 +71,8 @@ class NodeDrains:
                         continue
                     if not self._drains[node_id].begun:
                         self._begin_if_it_may(node_id, nodes)
-                    if not self._drains[node_id].asked:
-                        self._ask_ray(node_id)
+                    if self._drains[node_id].begun:
+                        self._drain_hosts(node_id)
                     if self._is_due(node_id):
                         self._end(node_id, nodes[node_id])
                 self._forget_events()
@@ -136,40 +106,45 @@ class NodeDrains:
         except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
             logger.warning("it is not known what the watchers of nodes have found: %s", error)
             return
-        for ray_id, text in told.items():
-            if self._read.get(ray_id) != text and self._take(ray_id, text, nodes):
-                self._read[ray_id] = text
+        new = {key: read_event(text) for key, text in told.items() if self._read.get(key) != text}
+        # As they were told: a node that was sick may be well again.
+        for key, event in sorted(new.items(), key=lambda one: one[1].told_s if one[1] else 0.0):
+            if self._take(key, event, nodes):
+                self._read[key] = told[key]
         for known in (self._read, self._unknown_since_s):
-            for ray_id in known.keys() - told.keys():
-                del known[ray_id]
+            for key in known.keys() - told.keys():
+                del known[key]
         self._forgotten &= told.keys()
 
-    def _take(self, ray_id: str, text: bytes, nodes: Mapping[str, str]) -> bool:
+    def _take(self, key: str, event: NodeEvent | None, nodes: Mapping[str, str]) -> bool:
         """Act on an event; return whether it is done with: its machine may be listed later."""
-        event = read_event(text)
-        self._forgotten.discard(ray_id)  # of what it has told before
+        ray_id = _ray.node_of(key)
+        self._forgotten.discard(key)
         if event is None:
             logger.warning("the watcher of the node %s has told what cannot be read", ray_id[:56])
-            self._forgotten.add(ray_id)
+            self._forgotten.add(key)
             return True
         node_id = self._machine_of(ray_id, event, nodes)
         if event.acts and node_id is None:
-            return self._is_unknown(ray_id)
+            return self._is_unknown(key)
         if not event.acts or node_id is None:
-            where = _place(node_id, nodes) if node_id else f"the node at {event.address}"
-            logger.error("%s: %s; nothing is done about it", where, _sentence(event))
-            self._forgotten.add(ray_id)
-            if node_id and event.kind is EventKind.SICK and not self._begun(node_id):
+            where = place(node_id, nodes) if node_id else f"the node at {event.address}"
+            logger.error("%s: %s; nothing is done about it", where, sentence_of(event))
+            self._forgotten.add(key)
+            if node_id and event.kind is EventKind.SICK and event.code != UNKNOWN and not self._begun(node_id):
                 self._withdraw(node_id)  # it is well again
             return True
         event = replace(event, deadline_s=self._deadline_s(node_id, nodes[node_id], event))
         before, sick = self._drains.get(node_id), event.kind is EventKind.SICK
+        drained = frozenset() if sick else frozenset({ray_id})
         # Of several hosts of a slice, and of several events, the earliest deadline counts.
         if before is not None and (before.begun or sick):
             first = min(before.event, event, key=lambda one: one.deadline_s)
-            self._drains[node_id] = replace(before, event=first, ray_ids=tuple({*before.ray_ids, ray_id}))
+            keys, drained = tuple({*before.keys, key}), before.drained | drained
+            self._drains[node_id] = replace(before, event=first, keys=keys, drained=drained)
         else:
-            self._drains[node_id] = _Drain(event, (ray_id,), begun=False, asked=not sick)
+            keys = (*before.keys, key) if before is not None else (key,)
+            self._drains[node_id] = Drain(event, keys, drained=drained)
         if not sick and not self._begun(node_id):
             self._begin(node_id, nodes)
         return True
@@ -199,8 +174,8 @@ class NodeDrains:
             self._drains[node_id] = replace(drain, event=replace(event, deadline_s=known.until_s))
         elif not self._is_drained(node_id) and not may_begin(drains, event.code, len(nodes), now_s, sure=event.sure):
             if not drain.waited:
-                logger.error("%s: %s; %s", _place(node_id, nodes), _sentence(event), _WAITS)
-                self._gate.drains.waits(node_id, _record(nodes[node_id], event, now_s))
+                logger.error("%s: %s; %s", place(node_id, nodes), sentence_of(event), WAITS)
+                self._gate.drains.waits(node_id, record_of(nodes[node_id], event, now_s))
             self._drains[node_id] = replace(drain, waited=True)
             return
         elif drain.waited:
@@ -211,47 +186,52 @@ class NodeDrains:
     def _begin(self, node_id: str, nodes: Mapping[str, str]) -> None:
         """Write down that a machine is drained, and say it; a sick one counts."""
         drain, now_s = self._drains[node_id], self._gate.clock()
-        event, where, node_type = drain.event, _place(node_id, nodes), nodes[node_id]
+        event, where, node_type = drain.event, place(node_id, nodes), nodes[node_id]
         self._drains[node_id] = replace(drain, begun=True)
         known = self._gate.drains.all().get(node_id)
         # After a notice, the node has begun it; its clock may be wrong.
         by_itself = event.kind is not EventKind.SICK and 0 <= now_s - event.told_s < timeouts.EVENT_READ_S
         since_s = event.told_s if by_itself else now_s
-        begun = replace(_record(node_type, event, now_s), since_s=since_s, until_s=max(0.0, event.deadline_s))
+        begun = replace(record_of(node_type, event, now_s), since_s=since_s, until_s=max(0.0, event.deadline_s))
         # As it was, where this autoscaler has been started again.
         self._gate.drains.begins(node_id, known if known and known.since_s is not None else begun)
         end = f"it is drained, and terminated within {max(0.0, event.deadline_s - now_s):.0f} s"
-        logger.error("%s: %s; %s", where, _sentence(event), end)
+        logger.error("%s: %s; %s", where, sentence_of(event), end)
         _ray.tell_drivers(f"{where}: {event.kind.value}: {event.code}; {end}")
         if event.kind is EventKind.SICK:
             zone = self._cloud.zone(node_id)
             self._gate.refused(node_id, node_type, zone, event.code, event.message, ends=False)
 
-    def _ask_ray(self, node_id: str) -> None:
-        """Drain all hosts of a sick machine; what fails is tried again in the next round."""
+    def _drain_hosts(self, node_id: str) -> None:
+        """Drain the hosts of a machine that are not drained yet; what fails is tried again in the next round.
+
+        After a notice to one host of a slice, these are the other ones: a node of autoscaler v1 does not know them.
+        One that joins now, when its slice is drained, is drained too.
+        """
         drain = self._drains[node_id]
-        if not drain.begun:
-            return
         hosts = [one.node_id for one in self._hosts(node_id) if one.alive and one.node_id]
+        left = [host for host in hosts if host not in drain.drained]
+        if not left:
+            return
         try:
-            message = f"accel_scaling: {_sentence(drain.event)}"
-            refused = self._ray.drain(hosts, message, drain.event.deadline_s) if hosts else []
+            refused = self._ray.drain(left, f"accel_scaling: {sentence_of(drain.event)}", drain.event.deadline_s)
         except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
             logger.warning("node %s is not drained yet: %s", node_id, error)
             return
         for why in refused:
             logger.warning("Ray does not drain node %s: %s", node_id, why)
-        self._drains[node_id] = replace(drain, asked=not refused)
+        if not refused:
+            self._drains[node_id] = replace(drain, drained=drain.drained.union(left))
 
-    def _is_unknown(self, ray_id: str) -> bool:
+    def _is_unknown(self, key: str) -> bool:
         """Return whether the machine of an event is not listed for so long that it is gone: the event is forgotten.
 
         Under v1, another machine may get its address later.
         """
         now_s = self._gate.clock()
-        if now_s - self._unknown_since_s.setdefault(ray_id, now_s) < timeouts.EVENT_UNKNOWN_S:
+        if now_s - self._unknown_since_s.setdefault(key, now_s) < timeouts.EVENT_UNKNOWN_S:
             return False
-        self._forgotten.add(ray_id)
+        self._forgotten.add(key)
         return True
 
     def _machine_of(self, ray_id: str, event: NodeEvent, nodes: Mapping[str, str]) -> str | None:
@@ -296,10 +276,11 @@ class NodeDrains:
     def _end(self, node_id: str, node_type: str) -> None:
         """Terminate a machine; one whose end the cloud does not accept is asked for again in each round."""
         event = self._drains[node_id].event
-        sentence = _sentence(event)
+        sentence = sentence_of(event)
         # A sick one may be kept, outside of the cluster, for a person to look at.
         if event.kind is EventKind.SICK and self._gate.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
+            self._stop_ray(node_id)
             self._forget(node_id)
         elif self._cloud.end(node_id):
             logger.error("node %s of type %s is terminated after its drain: %s", node_id, node_type, sentence)
@@ -307,31 +288,25 @@ class NodeDrains:
         self._gate.drains.ended(node_id)
         self._gate.gone(node_id)
 
+    def _stop_ray(self, node_id: str) -> None:
+        """End the tasks of a machine that is kept: Ray ends none at a deadline, and on a sick device one may hang."""
+        hosts = [one.node_id for one in self._hosts(node_id) if one.alive and one.node_id]
+        try:
+            if hosts:
+                self._ray.stop(hosts)
+        except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
+            logger.warning("Ray still runs on node %s, which is kept; run `ray stop` there: %s", node_id, error)
+
     def _forget(self, node_id: str) -> None:
         self._gate.drains.ended(node_id)
-        self._forgotten.update(self._drains.pop(node_id).ray_ids)
+        self._forgotten.update(self._drains.pop(node_id).keys)
 
     def _forget_events(self) -> None:
         """Remove what is done with from the key-value store, which would grow; what fails is tried again."""
-        for ray_id in sorted(self._forgotten):
+        for key in sorted(self._forgotten):
             try:
-                _ray.forget_event(ray_id)
+                _ray.forget_event(key)
             except Exception as error:  # noqa: BLE001
                 logger.warning("what the watcher of a node has told is not removed yet: %s", error)
                 return
-            self._forgotten.discard(ray_id)
-
-
-_WAITS = "it is drained after others that are sick for the same reason"
-
-
-def _place(node_id: str, nodes: Mapping[str, str]) -> str:
-    return f"node {node_id} of type {nodes[node_id]}"
-
-
-def _sentence(event: NodeEvent) -> str:
-    return f"{event.kind.value}: {event.code}: {event.message}"
-
-
-def _record(node_type: str, event: NodeEvent, now_s: float) -> DrainRecord:
-    return DrainRecord(node_type, event.kind.value, event.code, event.message, now_s)
+            self._forgotten.discard(key)

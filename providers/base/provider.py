@@ -24,9 +24,10 @@ from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.early_rounds import EarlyRounds
 from accel_scaling.providers.base.known_ends import KnownEnd, KnownEnds
 from accel_scaling.providers.base.known_nodes import KnownNodes
+from accel_scaling.providers.base.machine_drain import RayNodes
 from accel_scaling.providers.base.machine_start import MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
-from accel_scaling.providers.base.node_drains import NodeDrains, RayNodes
+from accel_scaling.providers.base.node_drains import NodeDrains
 from accel_scaling.providers.base.node_start import ToldStart
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.head_gate import gate_of
@@ -34,7 +35,7 @@ from accel_scaling.quarantine.machine import NO_VERDICT
 from accel_scaling.requirements import check_ray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.machine_end import MachineEnd
@@ -58,17 +59,17 @@ class BootCheckedProvider:
     node_tags: Any
     internal_ip: Any
     provider_config: dict[str, Any]
-
     # None where the autoscaler waits as long as Ray does: v1, and an interval of the user's own.
     _early: EarlyRounds | None = None
+    # What workers are told about tokens; None where this process is no autoscaler.
+    _of_head: Authentication | None = None
 
     def capacity_order(self, tags: Mapping[str, str]) -> tuple[CapacityEntry, ...]:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
         return capacity_orders(self.provider_config).get(_ray.node_type_of(dict(tags)), ())
 
-    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
         """Return the node_config of each machine type of a launch with these tags; none where there is no list."""
-        key = cloud_of(self.provider_config).machine_key
         return machine_lists.machines_of(self.provider_config, _ray.node_type_of(dict(tags)), node_config, key)
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
@@ -121,17 +122,18 @@ class BootCheckedProvider:
         return ()
 
     def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, and the known ends that are near, by the nodes' ids in Ray."""
+        """Return what the watchers of nodes have told, by key, and the known ends that are near."""
         return {**self._known_ends.events(self.known_ends(), self.joined_nodes), **_ray.node_events()}
 
-    def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
-        """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
-        return _ray.drain_nodes(ray_ids, message, deadline_s)
+    # Both by the nodes' ids in Ray.
+    drain_nodes = staticmethod(_ray.drain_nodes)
+    stop_nodes = staticmethod(_ray.stop_nodes)
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
+            self._of_head = of_head()
         self.gate: Gate = gate_of(provider_config)
         self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
@@ -160,7 +162,7 @@ class BootCheckedProvider:
         if known is None or known[0] is not self.gate:
             # Elsewhere nothing is drained, and a wrong policy must not keep `ray down` from ending machines.
             policy = watcher_policy(self.provider_config if self.gate.active else {})
-            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes)
+            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes, self.stop_nodes)
             drains = NodeDrains(self.gate, self.watch.cloud, ray, policy)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
@@ -197,13 +199,14 @@ class BootCheckedProvider:
             self._rounds.began()
             if self._early is not None and self._early.is_early:
                 return self._without_a_question()
-        nodes = self.listed_nodes(tag_filters)
+        everything = nodes = self.listed_nodes(tag_filters)
         # In the list, a kept machine would count as a worker, and the autoscaler ends workers that do not join.
         hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
         if not tag_filters and self.gate.active:
             # What the autoscaler was told of, and the cloud does not list yet, is a node anyway.
             late = [node for node in self._known.listed(nodes) if not self.is_over(node)]
+            self.gate.kept.listed(everything)
             workers, late_workers = self._workers(nodes), self._workers(late)
             self.gate.listed(lambda: {**workers, **late_workers})
             self.watch.round(workers)
@@ -274,8 +277,7 @@ class BootCheckedProvider:
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""
-        on_head = _ray.autoscaler_config_path() is not None
-        return of_head() if on_head else of_laptop(self.provider_config)
+        return self._of_head or of_laptop(self.provider_config)
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags of a node; one of Ray's says how far its set-up is."""

@@ -29,7 +29,9 @@ def ends_of(reservations: Reservations, machines: Iterable[Any]) -> Iterator[Kno
     """
     for machine in machines:
         if (found := _end_of(reservations, machine)) is not None:
-            yield KnownEnd(machine["name"], machine.get_internal_ip(), _ray.node_type_of(machine.get_labels()), *found)
+            labels = machine.get_labels()
+            node_type, is_head = _ray.node_type_of(labels), _ray.is_head(labels)
+            yield KnownEnd(machine["name"], machine.get_internal_ip(), node_type, *found, is_head=is_head)
 
 
 def _end_of(reservations: Reservations, machine: Any) -> tuple[float, str, str] | None:

@@ -24,7 +24,7 @@ def say(given: Config, resolved: Config) -> None:
     """
     types = resolved["available_node_types"]
     images = {name: _image(node_type["node_config"]) for name, node_type in types.items()}
-    launch_block.say(CLOUD.title, list(_facts(given, resolved)), resolved, images)
+    launch_block.say(CLOUD, list(_facts(given, resolved)), resolved, images)
 
 
 def _facts(given: Config, resolved: Config) -> Iterator[Fact]:

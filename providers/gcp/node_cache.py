@@ -209,15 +209,8 @@ class NodeCache:
         launch = Launch({}, None, [])
         if missing > 0:
             labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
-            launch = resource.create(
-                node_config,
-                labels,
-                missing,
-                zones=places,
-                keep_stopped=self._keep_stopped and not order,
-                order=order,
-                machines=machines,
-            )
+            how = {"keep_stopped": self._keep_stopped and not order, "order": order, "machines": machines}
+            launch = resource.create(node_config, labels, missing, zones=places, **how)
         failure = launch.failure
         if unknown and failure is None:
             text = f"whether {', '.join(unknown)} exist or start is not known yet"
@@ -226,8 +219,8 @@ class NodeCache:
         made = self._by_zone(resource, earlier)
         for zone, nodes in launch.made.items():
             made.setdefault(zone, []).extend(nodes)
-        again = {**launch.started, **self._by_zone(resource, started)}
-        return replace(launch, made=made, started=again, failure=failure)
+        started_again = {**launch.started, **self._by_zone(resource, started)}
+        return replace(launch, made=made, started=started_again, failure=failure)
 
     @staticmethod
     def _by_zone(resource: Any, node_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -333,11 +326,8 @@ class NodeCache:
         """Delete, in the background, workers that Google has taken back; the next listing tries again."""
         kept = self._keep_stopped
         # A head is left to the person at `ray down`: deleted here, the cluster would be lost silently.
-        names = {
-            node["name"]
-            for node in preempted
-            if not (kept and node.is_stopped()) and not _ray.is_head(node.get_labels())
-        }
+        ours = (node for node in preempted if not (kept and node.is_stopped()))
+        names = {node["name"] for node in ours if not _ray.is_head(node.get_labels())}
         with self._lock:
             names -= self._sweeping
             self._sweeping |= names

@@ -47,6 +47,12 @@ __all__ = [
     "zones_of",
 ]
 
+_DEFAULT_SCHEDULING = {
+    "automaticRestart": True,
+    "onHostMaintenance": "MIGRATE",
+    "preemptible": False,
+    "provisioningModel": "STANDARD",
+}
 _ZONE_OF_URL = re.compile(r"zones/([^/]+)/(?:machine|accelerator)Types/")
 
 # The machine family that GPUs are attached to, in both spellings of its custom types; every other family has them
@@ -210,12 +216,24 @@ def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> di
         node_config: the node type's own keys; they win.
         properties: the ``properties`` of its ``sourceInstanceTemplate``, as Google returns them.
     """
+    properties = _without_defaults(properties)
     overrides = {key: value for key, value in node_config.items() if key != "sourceInstanceTemplate"}
     # Google returns a template's scheduling as an object: a list would replace it whole, rather than be merged into it.
     if isinstance(overrides.get("scheduling"), list):
         overrides["scheduling"] = one_message(overrides["scheduling"])
     merged: dict[str, Any] = _patched(properties, overrides)
     return merged
+
+
+def _without_defaults(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties of a template without what Google writes into each one: how machines are bought, if nobody
+    says it. Left in, it would contradict `provider.capacity`, whose entries override it in a launch."""
+    given = properties.get("scheduling") or {}
+    scheduling = {key: value for key, value in given.items() if _DEFAULT_SCHEDULING.get(key, ...) != value}
+    rest = {key: value for key, value in properties.items() if key != "scheduling"}
+    if rest.get("reservationAffinity") == {"consumeReservationType": "ANY_RESERVATION"}:
+        del rest["reservationAffinity"]
+    return {**rest, "scheduling": scheduling} if scheduling else rest
 
 
 def _patched(target: Any, patch: Any) -> Any:

@@ -171,7 +171,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         slices = is_tpu(base_config)
         resource = self._resource("tpu" if slices else "compute")
 
-        order, machines = self.capacity_order(tags), self.machines(tags, base_config)
+        order, machines = self.capacity_order(tags), self.machines(tags, base_config, CLOUD.machine_key)
         if slices:
             places = places_of(order, resource.zones)
         else:

@@ -76,9 +76,9 @@ class StoppedError(Exception):
 
 
 class Asking:
-    """A provider that notes whether a command only reads, and goes no further."""
+    """A provider that notes how a command is treated, and goes no further."""
 
-    said: ClassVar[list[tuple[bool, bool]]] = []
+    said: ClassVar[list[tuple[bool, ...]]] = []
 
     @staticmethod
     def fillout_available_node_types_resources(config: dict[str, Any]) -> dict[str, Any]:
@@ -86,14 +86,20 @@ class Asking:
 
     @staticmethod
     def bootstrap_config(config: dict[str, Any]) -> dict[str, Any]:
-        Asking.said.append((_ray.reads_only(), _ray.launched_by_ray_up()))
+        Asking.said.append(
+            (_ray.reads_only(), _ray.launched_by_ray_up(), _ray.may_launch_head(), _ray.leaves_ray_running())
+        )
         raise StoppedError
+
+
+UP = {"override_min_workers": None, "override_max_workers": None, "yes": True}
 
 
 @pytest.mark.parametrize(
     ("command", "options", "reads"),
     [
-        ("create_or_update_cluster", {"override_min_workers": None, "override_max_workers": None, "yes": True}, False),
+        ("create_or_update_cluster", UP, False),
+        ("create_or_update_cluster", {**UP, "no_restart": True}, False),
         ("teardown_cluster", {"yes": True, "workers_only": False, "keep_min_workers": False}, True),
         ("exec_cluster", {"cmd": "true"}, True),
         ("exec_cluster", {"cmd": "true", "start": True}, False),
@@ -112,8 +118,11 @@ def test_a_command_that_launches_nothing_is_told_from_one_that_does(
     wanted = inspect.signature(run).parameters
     rest = {"override_cluster_name": None, "no_restart": False, "restart_only": False, "no_config_cache": True}
     with pytest.raises(StoppedError):
-        run(str(path), **options, **{name: value for name, value in rest.items() if name in wanted})
-    said, by_ray_up = Asking.said.pop()
+        run(str(path), **{name: value for name, value in {**rest, **options}.items() if name in wanted})
+    said, by_ray_up, launches, leaves = Asking.said.pop()
     assert said is reads, "Ray resolves configs elsewhere: _ray.reads_only is wrong"
     up = command == "create_or_update_cluster"
     assert by_ray_up is up, "Ray resolves configs elsewhere: _ray.launched_by_ray_up is wrong"
+    assert launches is not reads, "Ray resolves configs elsewhere: _ray.may_launch_head is wrong"
+    no_restart = options.get("no_restart", False)
+    assert leaves is no_restart, "`ray up --no-restart` is called otherwise: _ray.leaves_ray_running is wrong"

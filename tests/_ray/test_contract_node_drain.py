@@ -17,8 +17,8 @@ RAYLET = b"\0".join(
     [b"/x/raylet", b"--node_id=ab12", b"--node_ip_address=10.0.0.5", b"--gcs-address=10.0.0.1:6379", b""]
 )
 
-# In a process of its own, which drains by `_ray.tell_event(...)`, `_ray.drain(...)` and `_ray.drain_nodes(...)`: the
-# node that is drained ends, and the variable must be there before its raylet starts.
+# In a process of its own, which drains by `_ray.tell_event(...)`, `_ray.drain(...)`, `_ray.drain_nodes(...)` and
+# `_ray.stop_nodes(...)`: the node ends, and the variable must be there before its raylet starts.
 PROGRAM = """
 import json, sys, time
 from dataclasses import replace
@@ -36,6 +36,10 @@ event = NodeEvent(EventKind.INTERRUPTION, "spot terminate", "a reason", True, ti
 sick = NodeEvent(EventKind.SICK, "Unhealthy", "a reason", True, time.time() + 60, "", raylet.address)
 assert drain_node.main([sick.to_text(), json.dumps(raylet)]) == 0
 assert _ray.drain_nodes([raylet.node_id], "of no autoscaler", time.time() + 60) == []
+_ray.stop_nodes([raylet.node_id])  # of no autoscaler
+hangs = sys.argv[1:] and ray.remote(lambda: time.sleep(1000)).remote()
+while hangs and ray.available_resources().get("CPU"):
+    time.sleep(0.05)
 code = drain_node.main([event.to_text(), json.dumps(raylet)])
 sys.argv = ["/ray/autoscaler/v2/monitor.py", f"--gcs-address={raylet.gcs_address}"]
 assert _ray.drain_nodes([raylet.node_id], "accel_scaling: interruption: spot terminate: a reason",
@@ -43,27 +47,45 @@ assert _ray.drain_nodes([raylet.node_id], "accel_scaling: interruption: spot ter
 told = _ray.node_events()
 joined = _ray.joined_nodes()
 assert [(one.node_id, one.address) for one in joined] == [(raylet.node_id, raylet.address)], joined
+(mine,) = [key for key in told if _ray.node_of(key) == raylet.node_id and b"interruption" in told[key]]
+(other,) = set(told) - {mine}
+_ray.forget_event(other)
+if hangs:
+    assert ray.nodes()[0]["Alive"]
+    _ray.stop_nodes([raylet.node_id])
 until = time.monotonic() + 20
 while ray.nodes()[0]["Alive"] and time.monotonic() < until:
     time.sleep(0.1)
-_ray.forget_event(raylet.node_id)
+_ray.forget_event(mine)
 print("ANSWER " + json.dumps([
-    code, replace(read_event(told[raylet.node_id]), told_s=0.0) == event, ray.nodes()[0]["Alive"],
+    code, replace(read_event(told[mine]), told_s=0.0) == event, ray.nodes()[0]["Alive"],
     ray.nodes()[0]["DeathReasonMessage"], _ray.node_events(),
 ]))
 """
 
 
-def test_a_node_drains_itself_and_tells_the_head() -> None:
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "accel_scaling: interruption: spot terminate: a reason"),
+        (("a task that hangs",), "Terminated by autoscaler."),  # it would not end by itself
+    ],
+)
+def test_a_node_drains_itself_and_the_head_ends_what_hangs_there(words: tuple[str], reason: str) -> None:
     environment = {**os.environ, "ACCEL_SCALING_START": "of this test"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", PROGRAM, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
     assert answers, done.stderr[-3000:]
     code, told, alive, message, left = json.loads(answers[0].removeprefix("ANSWER "))
     assert (code, told, alive, left) == (0, True, False, {})
-    assert message == "accel_scaling: interruption: spot terminate: a reason"
+    assert message == reason
 
 
 def processes(folder: Path, **commands: tuple[bytes, bytes]) -> Path:

@@ -32,6 +32,9 @@ ASKED: dict[str, Callable[[], bool]] = {
     "bundle_selectors": lambda: "gang_req.bundle_selectors" in text_of("ray.autoscaler.v2.scheduler"),
     "fallback_strategy": lambda: "fallback_strategy" in text_of("ray._common.ray_option_utils"),
     "named_config_cache": lambda: '"_config_cache_path"' in text_of("ray.autoscaler._private.commands"),
+    "group_fields": lambda: (
+        'group_spec.get("resources"' in text_of("ray.autoscaler._private.kuberay.autoscaling_config")
+    ),
     "tokens": (Path(ray.__file__).parent / "_private" / "authentication").is_dir,
     "priority": lambda: "priority" in schema_of("available_node_types", "*"),
     "nodes_for_teardown": lambda: "provider.nodes_for_teardown(" in text_of("ray.autoscaler._private.commands"),

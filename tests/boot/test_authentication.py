@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from accel_scaling import _ray
 from accel_scaling.boot import authentication, bundle, start_hook
 from accel_scaling.boot.authentication import INCOMING
 
@@ -125,6 +126,25 @@ def test_a_ray_that_sudo_gave_another_home_reads_the_token_of_whoever_called_it(
     environment = {"RAY_AUTH_MODE": "token", "ACCEL_SCALING_HOME": str(tmp_path / "ubuntu" / ".accel_scaling")}
     assert authentication.settle(environment, head=False) == ""
     assert environment["RAY_AUTH_TOKEN_PATH"] == str(tmp_path / "ubuntu" / ".ray" / "auth_token")
+
+
+@pytest.mark.parametrize("other", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_worker_uses_the_token_that_its_head_has_sent_whatever_its_image_has(
+    tmp_path: Path, other: str, *, sent: bool
+) -> None:
+    put_token(tmp_path)
+    (tmp_path / "other").write_text("of the image")
+    environment = {
+        "RAY_AUTH_MODE": "token",
+        "ACCEL_SCALING_HOME": str(tmp_path / ".accel_scaling"),
+        other: str(tmp_path / "other"),
+        **({authentication.OF_HEAD: "1"} if sent else {}),
+    }
+    assert authentication.settle(environment, head=False) == ""
+    found = _ray.find_token(environment, Path("/no home"))
+    assert found is not None
+    assert (found.text == "a token") is sent
 
 
 def test_a_node_whose_ray_cannot_ask_for_the_token_never_joins(

@@ -13,7 +13,7 @@ import pytest
 from accel_scaling.boot.deep_check import DEEP_CHECK, deep_check_of, tried, with_deep_check
 from accel_scaling.boot.verdicts import Verdict, VerdictWord
 from accel_scaling.cli.main import main
-from accel_scaling.cluster.deep_check_policy import DeepCheck
+from accel_scaling.cluster.deep_check_policy import MEASURED, DeepCheck
 from accel_scaling.cluster.policies import confirmation_policy
 from accel_scaling.errors import ClusterConfigError
 from tests.cluster.test_confirmation_policy import NEEDED_BY_RAY, of_cloud
@@ -24,7 +24,7 @@ GOOD = Verdict(VerdictWord.CONFIRMED, "promised 1 x T4; 1 seen", T4)
 
 
 def of(command: str, **limits: Any) -> Verdict:
-    return tried(GOOD, DeepCheck(command, **limits))
+    return tried(GOOD, DeepCheck(command, memory=False, **limits))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_only_machines_with_the_promised_accelerators_are_tried(verdict: Verdict
         ("echo '| GPU Memory | Pass |'", "Confirmed", "dcgmi diag -r 1 passed in"),
         ("echo '| GPU Memory | Fail - GPU 0 |'", "Unhealthy", "GPU Memory | Fail - GPU 0"),
         ("echo 'Error: Unable to connect to host engine. x'; exit 1", "Confirmed", "reaches no nv-hostengine"),
-        (None, "Confirmed", "dcgmi is not installed, so the devices were not tried"),
+        (None, "Confirmed", "dcgmi is not installed, so it did not run"),
     ],
 )
 def test_nvidias_own_check_fails_by_its_words_too_and_is_passed_over_where_it_cannot_run(
@@ -98,12 +98,13 @@ def test_confirm_deep_tries_the_devices_of_an_emulated_machine(
     fault: str, word: str, code: int, boot: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     boot("g4dn.xlarge", fault) if fault else boot("g4dn.xlarge")
-    assert main(["confirm", "--expect", '{"GPU": 1, "accelerator_type:T4": 1}', "--deep", "--within", "1"]) == code
+    words = ["--deep", "--only", "command", "--within", "1"]
+    assert main(["confirm", "--expect", '{"GPU": 1, "accelerator_type:T4": 1}', *words]) == code
     assert capsys.readouterr().out.startswith(f"{word}: ")
 
 
 def test_a_start_command_brings_the_check_of_its_node_type() -> None:
-    check = DeepCheck('it\'s a "check" $HOME', 7.5, {"gib_s": 10})
+    check = DeepCheck('it\'s a "check" $HOME', False, 7.5, {"gib_s": 10})
     told = subprocess.run(
         ["sh", "-c", with_deep_check(f"printenv {DEEP_CHECK}", check)], capture_output=True, text=True, check=True
     ).stdout
@@ -121,10 +122,17 @@ def test_a_node_type_has_a_check_of_its_own_or_none() -> None:
     assert policy.of("h100") == DeepCheck(within_s=60, at_least={"gib_s": 40})
     assert policy.of("t4") is None
     assert confirmation_policy({"confirmation": {"deep": True}}).deep.of("x") == DeepCheck()
+    assert confirmation_policy({"confirmation": {"deep": {"command": False}}}).deep.of("x") == DeepCheck(command="")
+    memory = {"memory": False, "node_types": {"h100": {"memory": True, "at_least": {"peer_gb_s": 300}}}}
+    policy = confirmation_policy({"confirmation": {"deep": memory}}).deep
+    assert (policy.of("x"), policy.of("h100")) == (
+        DeepCheck(memory=False),
+        DeepCheck(at_least={"peer_gb_s": 300}),
+    )
     assert confirmation_policy({}).deep.of("x") is None
 
 
-DEEP, KEYS = "provider.confirmation.deep", "command, within_s, at_least"
+DEEP, KEYS = "provider.confirmation.deep", "command, memory, within_s, at_least"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +143,17 @@ DEEP, KEYS = "provider.confirmation.deep", "command, within_s, at_least"
             {"comand": "x"},
             f"{DEEP}.comand is a key that nothing reads; nearest: command; the keys there are {KEYS}, node_types",
         ),
-        ({"command": ""}, f"{DEEP}.command is '': write a command line"),
+        ({"command": ""}, f"{DEEP}.command is '': write a command line, or false"),
+        ({"command": True}, f"{DEEP}.command is True: write a command line, or false"),
+        ({"memory": "yes"}, f"{DEEP}.memory is 'yes': write true or false"),
+        (
+            {"command": False, "memory": False},
+            f"{DEEP} has neither a command nor the memory test: write {DEEP}: false instead",
+        ),
+        (
+            {"command": False, "at_least": {"pear": 1}},
+            f"{DEEP}.at_least.pear is a number that nothing finds; the memory test finds {', '.join(MEASURED)}",
+        ),
         ({"within_s": 0}, f"{DEEP}.within_s is 0: write a number of at least 1 and at most 3600"),
         ({"within_s": True}, f"{DEEP}.within_s is True: write a number of at least 1 and at most 3600"),
         ({"at_least": {"x": "fast"}}, f"{DEEP}.at_least.x is 'fast': write a number of at least 0"),

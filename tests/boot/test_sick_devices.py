@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,50 @@ def test_devices_that_hold_the_promise_no_more_are_sick(
     found = look()
     assert found is not None
     assert (found.code, found.sure, found.acts) == expected
+
+
+BROKEN = [
+    ("g4ad.16xlarge", "amdsmi/__init__.py", "import not_there"),
+    ("dl1.24xlarge", "habana_frameworks/torch/hpu.py", "import ctypes; ctypes.CDLL('libSynapse.so')"),
+    ("trn1.32xlarge", "neuron/bin/neuron-ls", "exit 127"),
+    ("inf2.48xlarge", "neuron/bin/neuron-ls", None),
+]
+
+
+@pytest.mark.parametrize(("machine", "file", "text"), BROKEN)
+def test_a_makers_package_that_pip_has_broken_is_told_and_is_no_sick_device(
+    machine: str, file: str, text: str | None, boot: Any
+) -> None:
+    look = devices_of(watched(machine))
+    break_file(boot(machine).root, file, text)
+    found = look()
+    assert found is not None
+    assert (found.code, found.sure, found.acts) == ("Unknown", False, False)
+    assert "the driver has all devices, and their health is not known" in found.message
+    break_file(boot(machine, "no-node").root, file, text)
+    missing = look()
+    assert missing is not None
+    assert missing.acts, "a device that is gone is seen without the package"
+
+
+@pytest.mark.parametrize(("machine", "fault"), [("dl1.24xlarge", "unhealthy"), ("trn1.32xlarge", "ecc")])
+def test_a_device_that_the_driver_calls_sick_is_sick_whatever_the_makers_package_does(
+    machine: str, fault: str, boot: Any
+) -> None:
+    file, text = next((file, text) for name, file, text in BROKEN if name == machine)
+    look = devices_of(watched(machine))
+    break_file(boot(machine, fault).root, file, text)
+    found = look()
+    assert found is not None
+    assert (found.code, found.sure, found.acts) == ("Unhealthy", True, True)
+
+
+def break_file(root: Path, file: str, text: str | None) -> None:
+    (path,) = root.rglob(file)
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
 
 
 @pytest.mark.parametrize("error", [forked_call.NoAnswerError("no process for it"), forked_call.CrashedError("SIGKILL")])

@@ -21,8 +21,10 @@ import yaml
 
 from accel_scaling.boot import bundle
 from accel_scaling.boot.admission import CONFIRM_ONLY
+from accel_scaling.boot.deep_check import with_deep_check
 from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.boot.verdict_file import new_start, read_command, read_verdict, with_start
+from accel_scaling.cluster.deep_check_policy import DeepCheck
 from accel_scaling.cluster.start_commands import Starts, reading_of
 from accel_scaling.testing.hosts.python_environments import EnvironmentFiles, PythonEnvironments
 
@@ -298,6 +300,20 @@ def test_what_follows_the_start_does_not_run_where_a_host_is_only_to_be_confirme
     assert done.returncode == 0
     assert node.started.exists()
     assert (node.home / "after").exists() or "tee" in command
+
+
+def test_the_devices_of_a_slice_are_tried_once_though_each_host_has_two_start_commands(boot, node, whole):
+    healthy, tries = boot("g5.xlarge"), node.home / "tries"
+    plain = wired(node, whole, "ray start")
+    command = with_deep_check(plain, DeepCheck(f"echo x >> {tries}; [ $(wc -l < {tries}) = 1 ]"))
+    for words in (f"export {CONFIRM_ONLY}=1; {command}", command):
+        assert node.run(words, **healthy.environment).returncode == 0
+        verdict = json.loads((node.home / ".accel_scaling" / "verdict.json").read_text())
+        assert verdict["message"].endswith(f"; {verdict['tried']}")
+        assert " passed in " in verdict["tried"]
+    assert node.started.exists()
+    assert node.run(command.replace(node.number, new_start()), **healthy.environment).returncode == 3, "another start"
+    assert len(tries.read_text().split()) == 2
 
 
 @pytest.mark.parametrize("command", ["ray start || true", "bash -c 'ray start; true'", "ray start 2>&1 | tee x"])

@@ -112,7 +112,7 @@ def test_a_watcher_lives_as_long_as_the_raylet_is_small_and_imports_no_ray(
         capture_output=True,
         text=True,
     ).stdout
-    start = os.urandom(16).hex()
+    start, log = os.urandom(16).hex(), tmp_path / f"watcher-{os.uname().nodename}.log"
     with serving(_MetadataHandler, lambda client: asked.append(client) or {}) as address:  # type: ignore[func-returns-value]
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{address}")
         environment = {**os.environ, "ACCEL_SCALING_START": start, "ACCEL_SCALING_HOME": str(tmp_path), WATCH: told}
@@ -121,7 +121,7 @@ def test_a_watcher_lives_as_long_as_the_raylet_is_small_and_imports_no_ray(
         raylet = subprocess.Popen(words, executable="/bin/bash", env=environment, stdin=subprocess.PIPE)
         try:
             start_watcher(environment, T4)
-            assert until(lambda: asked and len(watchers(start)) == 2 + listens), (tmp_path / "watcher.log").read_text()
+            assert until(lambda: asked and len(watchers(start)) == 2 + listens), log.read_text()
             for watcher in watchers(start):
                 status = Path(f"/proc/{watcher}/status").read_text()
                 resident_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
@@ -131,7 +131,7 @@ def test_a_watcher_lives_as_long_as_the_raylet_is_small_and_imports_no_ray(
             raylet.kill()
             raylet.communicate()
         assert until(lambda: not watchers(start))
-        assert not (tmp_path / "watcher.log").read_text()
+        assert not log.read_text()
 
 
 def test_the_probes_of_a_watcher_fit_into_its_memory_and_import_no_ray(boot: Any) -> None:

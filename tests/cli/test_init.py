@@ -21,6 +21,12 @@ REFUSED = [
     (["gcp", "--accelerator", "G5.xlarge"], "; write `accel-scaling init aws --accelerator A10G`\n"),
     (["aws", "--accelerator", "m5.xlarge"], "a machine type of aws, without an accelerator; write --cpus 4\n"),
     (["gcp", "--accelerator", "n2-custom-8-32768"], "of gcp, without an accelerator; write --cpus 8\n"),
+    (
+        ["aws", "--accelerator", "p5"],
+        "p5: that is a series of machine types of aws, with H100; write --accelerator H100; ",
+    ),
+    (["gcp", "--accelerator", "g5"], "of aws, with A10G; write `accel-scaling init aws --accelerator A10G`; "),
+    (["aws", "--accelerator", "m5"], "of machine types of aws, without an accelerator; write --cpus 2; `accel-scaling"),
     (["aws", "--accelerator", "A100:32"], "no machine of aws has that many; the counts are 8 (p4d.24xlarge)"),
     (["gcp", "--accelerator", "T4:8"], "the counts are 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
     (["aws", "--accelerator", "TPU-V4:8"], "no machine type of aws has it; gcp has it: v4-8, v4-16, v4-32 and more"),
@@ -46,7 +52,8 @@ REFUSED = [
     (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
     (["aws", "T4", "--capacity", "sopt"], "--capacity is 'sopt'; nearest: spot: write on-demand, spot, "),
     (["aws", "T4", "--capacity", "spot,spot"], "--capacity has spot twice: write each capacity type once; write such"),
-    (["aws", "T4", "--capacity", "spot:x"], "--capacity.spot is 'x': it takes wait_for"),
+    (["aws", "T4", "--capacity", "spot:x"], "--capacity.spot.wait_for is 'x': write a time such as 90s"),
+    (["aws", "T4", "--capacity", "spot:6h"], "spot has wait_for, and AWS has no queue of requests: remove it"),
     (
         ["gcp", "L4", "--capacity", "flex-start:soon"],
         "--capacity.flex-start.run_for is 'soon': write a time such as 90s, 15m, 2h or 7d",

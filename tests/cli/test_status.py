@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def test_a_state_file_that_does_not_exist_is_an_error(
     written = capsys.readouterr()
     assert not written.out
     assert f"--state {tmp_path / 'typo.json'} does not exist" in written.err
+
+
+def test_a_state_file_of_standard_input_is_shown_and_cannot_be_cleared(
+    head: Head, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head.gate.failed("a10g", A, "InsufficientInstanceCapacity", "none left", sold_out=True)
+    shown = status(head, capsys)
+    command = [sys.executable, "-m", "accel_scaling", "status", "--state", "-"]
+    with head.state.open("rb") as state:
+        assert subprocess.run(command, stdin=state, capture_output=True, text=True, check=True).stdout == shown
+    assert main(["status", "--state", "-", "--clear"]) == 2
+    assert "--clear changes a state file, and --state - is standard input" in capsys.readouterr().err
 
 
 def test_away_from_a_head_it_says_so(

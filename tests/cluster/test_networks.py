@@ -112,7 +112,11 @@ def test_two_ways_to_say_one_thing_contradict_each_other() -> None:
     )
     group = on_aws(provider={"placement": {"h100": "cluster"}}, Placement={"GroupName": "training"})
     assert "node_config.Placement names a group: leave one of them out" in refusal(group)
-    block = on_aws(provider={"placement": {"h100": "cluster"}}, InstanceMarketOptions={"MarketType": "capacity-block"})
+    block = on_aws(
+        provider={"placement": {"h100": "cluster"}},
+        InstanceMarketOptions={"MarketType": "capacity-block"},
+        CapacityReservationSpecification={"CapacityReservationTarget": {"CapacityReservationId": "cr-1"}},
+    )
     assert "EC2 places no machine of a Capacity Block into a placement group" in refusal(block)
 
 

@@ -104,7 +104,7 @@ def test_only_what_is_surely_too_old_is_noted(cloud: Any, package: str, noted: b
         ("pip install -U 'ray[default]'", ""),  # `ray up` writes its own version there
         ("pip install ray", ""),
         ("conda install -y ray-default", "where the image has no Ray"),
-        ("conda create -y -n x python=3.8", "the boot check needs Python 3.10 to 3.13"),
+        ("conda create -y -n x python=3.8", "the boot check needs Python 3.10 to 3.14"),
         ("pip install 'ray[default]==2.60.0'", ""),
         ("pip install ray==2.60.*", ""),
         ("command -v ray || pip install ray", ""),

@@ -175,7 +175,7 @@ def test_a_neuron_tool_that_cannot_be_executed_is_evidence(boot):
     tool.unlink()
     tool.mkdir()
     (found,) = detect()
-    assert found.state is DriverState.UNHEALTHY
+    assert (found.state, found.units, found.ray_units) == (DriverState.TOOL_BROKEN, 32, 0)
     assert any("cannot be run" in sentence for sentence in found.evidence)
 
 

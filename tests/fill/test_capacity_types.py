@@ -156,7 +156,9 @@ def test_the_provisioning_models_are_those_of_googles_document() -> None:
 def test_ec2_machines_that_are_bought_in_blocks_only_or_never_as_spot_are_noted() -> None:
     (note,) = aws_notes("p6e-gb200.36xlarge")
     assert "AWS sells p6e-gb200.36xlarge by reservation, not on demand" in note
-    block = {"InstanceMarketOptions": {"MarketType": "capacity-block"}}
+    target = {"CapacityReservationTarget": {"CapacityReservationId": "cr-1"}}
+    market = {"MarketType": "capacity-block"}
+    block = {"InstanceMarketOptions": market, "CapacityReservationSpecification": target}
     assert aws_notes("p6e-gb200.36xlarge", **block) == []
     spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
     (note,) = aws_notes("trn2u.48xlarge", **spot)
@@ -186,7 +188,7 @@ def test_ec2_says_how_it_sells_its_machines() -> None:
 
 
 def test_a_wrong_row_is_named_with_its_column() -> None:
-    text = "types,sold_as,source\na4,ondemand,x\n"
+    text = "types,sold_as,block_end_min,source\na4,ondemand,,x\n"
     _, problems = parse_capacity_types(Source(Path("gcp_capacity_types.csv"), "gcp_capacity_types.csv", text))
     assert [(problem.line, problem.column) for problem in problems] == [(2, "sold_as")]
 
@@ -216,8 +218,8 @@ def test_a_label_that_is_not_true_of_every_machine_is_noted(order: Any, labels: 
         config["available_node_types"]["w"]["labels"] = dict(labels)
         if order:
             config["provider"]["capacity"] = {"w": order}
-        notes = [note for note in fill(config, CATALOG)[1] if ".labels has " in note]
-        assert len(notes) == bool(says)
+        notes = [note for note in fill(config, CATALOG)[1] if "labels" in note]
+        assert len(notes) == bool(says), "one note for one label"
         assert says in "".join(notes)
 
 
@@ -227,3 +229,11 @@ def test_a_file_that_is_filled_twice_has_no_such_note(order: list[str]) -> None:
     config["provider"]["capacity"] = {"w": order}
     once, _ = fill(config, CATALOG)
     assert [note for note in fill(once, CATALOG)[1] if ".labels has " in note] == []
+
+
+@pytest.mark.parametrize(("order", "noted"), [(["spot", "on-demand"], False), ([{"block": "cr-1"}, "spot"], True)])
+def test_a_head_whose_machine_its_cloud_ends_at_a_fixed_time_is_noted(order: Any, *, noted: bool) -> None:
+    config = config_of({"w": "g5.xlarge"}, head="p5.48xlarge", provider={"capacity": {"head": order}})
+    notes = [note for note in fill(config, CATALOG)[1] if "is the head" in note]
+    assert bool(notes) is noted
+    assert not noted or "bought as block: the cloud ends it at a fixed time, and the cluster with it" in notes[0]

@@ -295,6 +295,7 @@ def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_
         ("aws", "H200:8", "block:cr-012,spot", "", [{"block": "cr-012"}, "spot"]),
         ("aws", "H100:8", "reserved:cr-1,reserved", "", [{"reserved": "cr-1"}, "reserved"]),
         ("gcp", "TPU-V4:8", "spot,on-demand", "", ["spot", "on-demand"]),
+        ("gcp", "v6e-16", "spot:6h,on-demand", "", [{"spot": {"wait_for": "6h"}}, "on-demand"]),
     ],
 )
 def test_a_machine_that_is_not_sold_on_demand_is_bought_as_it_is_sold_and_the_file_says_so(

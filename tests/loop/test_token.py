@@ -24,6 +24,7 @@ STRANGER = ROOT / "tests" / "programs" / "stranger.py"
 TOKEN_FILE = ".ray/auth_token"
 # With a dashboard that others may reach, as people do who publish its port.
 OPEN_HEAD = LEAN_HEAD.replace("--include-dashboard=false", "--include-dashboard=true --dashboard-host=0.0.0.0")
+NEW = "9" * 64
 MODES = {"RAY_AUTH_MODE": "token"}
 
 # A program on the laptop, through Ray's client; and one for `ray submit`, which runs on the head.
@@ -166,7 +167,7 @@ def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing
         assert any(b"ray" in line for line in seen)
 
 
-def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_autoscaler_v1_too() -> None:
+def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_v1_too_whatever_its_file_has_later() -> None:
     config = config_of({"t4": "g4dn.xlarge"})
     # As an image or a command of the user's may leave it there; the laptop has none, and says nothing.
     own = "mkdir -p ~/.ray && echo the-image-has-this-one > ~/.ray/auth_token"
@@ -174,6 +175,10 @@ def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_autoscaler_
     with cluster(config, V1, HostKind.ISOLATED) as one:
         one.up()
         assert not (one.local.settings.laptop / TOKEN_FILE).exists()
+        # As by a file mount: Ray continues with the token that it was started with, and so do programs that know it.
+        one.exec(
+            f"echo of a file mount > ~/{TOKEN_FILE}; echo 'export RAY_AUTH_TOKEN=the-image-has-this-one' >> ~/.bashrc"
+        )
         assert one.task(accelerator_type="T4", num_gpus=1)["ran"]
         head, worker = [str(event.instance_id) for event in one.local.events() if event.kind.value == "booted"]
         home = one.local.host_file(worker, "/home/ubuntu").stat()
@@ -182,3 +187,22 @@ def test_a_head_whose_home_has_a_token_gives_it_to_its_workers_under_autoscaler_
         assert head != worker
         # A caller without it is refused.
         assert "AuthenticationError" in one.exec("RAY_AUTH_MODE=disabled ray status 2>&1 || true")
+
+
+@pytest.mark.wide  # a test above has the worker that is launched later, which costs money; here are 30 s of restarts
+@pytest.mark.parametrize("autoscaler", [V1, V2])
+def test_another_token_on_the_laptop_comes_to_head_and_worker_and_both_machines_stay(autoscaler: Any) -> None:
+    config = config_of({"t4": "g4dn.xlarge"})
+    config |= {"head_start_ray_commands": ["ray stop", LEAN_HEAD]}
+    config |= {"worker_start_ray_commands": ["ray stop", LEAN_WORKER]}
+    with cluster(config, {**autoscaler, **MODES}, HostKind.ISOLATED) as one, command_lines() as seen:
+        one.up()
+        assert one.task(accelerator_type="T4", num_gpus=1)["ran"]
+        (one.local.settings.laptop / TOKEN_FILE).write_text(NEW)
+        done = one.ray("up", "-y", "--restart-only", str(one.path))
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert "The head has another token in ~/.ray/auth_token, which is now replaced" in " ".join(done.stdout.split())
+        assert sorted(one.task(accelerator_type="T4", num_gpus=1)["alive"]) == ["g4dn.xlarge", "m5.large"]
+        machines = [str(event.instance_id) for event in one.local.events() if event.kind.value == "booted"]
+        assert [one.local.host_file(machine, TOKEN_FILE).read_text().strip() for machine in machines] == [NEW, NEW]
+        assert not any(NEW.encode() in line for line in seen)

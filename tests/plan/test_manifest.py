@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ def reasons(answer: Plan) -> list[tuple[str, int, PendingCause, str]]:
     return [(each.text, each.count, each.cause, each.reason) for each in answer.pending]
 
 
+@pytest.mark.since(2, 51)
 def test_a_demand_waits_for_a_manifest_that_is_not_filled_and_the_notes_say_what_a_fill_changes() -> None:
     cluster, answer = planned(raycluster(group("a100", "nvidia.com/gpu: 8", selector=A100)), "A100:8x2", "GPU:8")
     assert answer.launch == {"a100": 1}
@@ -51,12 +53,14 @@ def test_a_demand_waits_for_a_manifest_that_is_not_filled_and_the_notes_say_what
     )
 
 
+@pytest.mark.since(2, 51)
 def test_a_filled_manifest_launches_and_has_no_such_note() -> None:
     text = filled(raycluster(group("a100", "nvidia.com/gpu: 8", selector=A100), ONE_L4))
     cluster, answer = planned(text, "A100-80G:8x2", "L4", labels=())
     assert (answer.launch, answer.pending, answer.notes, cluster.notes) == ({"a100": 2, "l4": 1}, (), (), ())
 
 
+@pytest.mark.since(2, 51)
 def test_a_label_that_only_a_fill_adds_is_not_promised() -> None:
     text = raycluster(group("l4", "nvidia.com/gpu: 1", selector=f"{L4}, cloud.google.com/gke-spot: 'true'"))
     _, answer = planned(text, "GPU", labels=["ray.io/market-type=spot"])
@@ -65,6 +69,7 @@ def test_a_label_that_only_a_fill_adds_is_not_promised() -> None:
     assert "group l4 has ray.io/market-type=spot" in answer.pending[0].reason
 
 
+@pytest.mark.since(2, 51)
 def test_the_limit_of_a_group_is_its_max_replicas() -> None:
     _, answer = planned(filled(raycluster(ONE_L4)), "L4x6")
     assert reasons(answer) == [
@@ -73,6 +78,7 @@ def test_the_limit_of_a_group_is_its_max_replicas() -> None:
     assert answer.limits == ("maxReplicas of group l4 is 4, and 6 would be needed",)
 
 
+@pytest.mark.since(2, 51)
 def test_what_no_group_has_is_reported_with_groups_and_the_manifest() -> None:
     _, answer = planned(filled(raycluster(ONE_L4)), "H100", "L4:4")
     assert [(each.cause, each.reason) for each in answer.pending] == [
@@ -89,6 +95,7 @@ def test_what_no_group_has_is_reported_with_groups_and_the_manifest() -> None:
     )
 
 
+@pytest.mark.since(2, 51)
 def test_running_replicas_take_demands_before_others_are_launched() -> None:
     text = filled(raycluster(group("l4", "nvidia.com/gpu: 1", selector=L4, replicas=2)))
     _, answer = planned(text, "L4x3", "CPU:4x3")
@@ -100,6 +107,7 @@ def test_running_replicas_take_demands_before_others_are_launched() -> None:
     }
 
 
+@pytest.mark.since(2, 51)
 def test_without_an_autoscaler_groups_keep_their_replicas() -> None:
     text = filled(raycluster(group("l4", "nvidia.com/gpu: 1", selector=L4, replicas=1), spec="rayVersion: 2.60.0"))
     cluster, answer = planned(text, "L4x2", gangs=[["STRICT_SPREAD", "L4:1x2"]])
@@ -112,6 +120,7 @@ def test_without_an_autoscaler_groups_keep_their_replicas() -> None:
     assert "no autoscaler runs for this manifest: it has no enableInTreeAutoscaling: true" in cluster.notes
 
 
+@pytest.mark.since(2, 51)
 def test_a_suspended_group_and_one_of_no_replicas_would_take_it() -> None:
     suspended = group("l4", "nvidia.com/gpu: 1", selector=L4, suspend="true", minReplicas=1)
     _, answer = planned(filled(raycluster(suspended)), "L4")
@@ -132,6 +141,7 @@ def test_a_group_of_several_hosts_starts_whole_replicas_only() -> None:
     assert answer.limits == ("maxReplicas of group v4 is 4 replicas of 2 pods, and 5 would be needed",)
 
 
+@pytest.mark.since(2, 51)
 def test_what_ray_start_params_say_counts_and_their_labels_do_not() -> None:
     params = r"""{num-gpus: "2", resources: '"{\"efa\": 8}"', labels: "team=search"}"""
     text = raycluster(group("l4", "", rayStartParams=params, resources="{}"))
@@ -164,6 +174,7 @@ def test_the_version_of_the_autoscaler_is_the_manifests(spec: str, is_v1: bool) 
     assert any("runs v1" in note for note in cluster.notes) == is_v1
 
 
+@pytest.mark.since(2, 51)
 def test_the_upscaling_mode_decides_on_the_rounds() -> None:
     many = filled(raycluster(group("l4", "nvidia.com/gpu: 1", selector=L4, most=100)))
     _, answer = planned(many, "L4x50")
@@ -175,6 +186,7 @@ def test_the_upscaling_mode_decides_on_the_rounds() -> None:
     )
 
 
+@pytest.mark.since(2, 51)
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
@@ -278,3 +290,9 @@ def test_the_demands_of_a_running_cluster_are_planned_for_the_groups(monkeypatch
         _, answer = plan_manifest(manifest, shipped_catalog(), arguments)
     assert answer.launch == {"l4": 2}
     assert answer.pending == ()
+
+
+def test_a_ray_that_does_not_read_a_groups_own_fields_says_so(with_ray: Any) -> None:
+    with_ray("2.50.1")
+    cluster, _ = planned(filled(raycluster(group("l4", "nvidia.com/gpu: 1", selector=L4))), "L4")
+    assert any("a plan with its resources" in note and "needs Ray 2.51 or newer" in note for note in cluster.notes)

@@ -84,6 +84,27 @@ def test_a_block_that_has_not_begun_is_open_the_second_it_begins_and_no_wait_dou
         assert head.gate.check("p4d", [block]) == [block]
 
 
+def test_a_reservation_that_is_in_use_is_a_warning_once_an_hour_and_at_each_change(
+    head: Head, caplog: pytest.LogCaptureFixture
+) -> None:
+    place, free = place_of(A, "reserved cr-9"), "0 free of 4"
+
+    def logged_in(minutes: int) -> int:
+        caplog.clear()
+        for _ in range(minutes):
+            head.gate.not_yet("p4d", place, "ReservationInUse", f"{free} places", head.now_s + 60)
+            head.now_s += 60
+        assert {record.levelname for record in caplog.records} <= {"WARNING"}
+        return caplog.text.count(f"{free} places")
+
+    assert logged_in(60) == 1
+    assert logged_in(60) == 1
+    free = "1 free of 4"
+    assert logged_in(10) == 1
+    free = "0 free of 4"
+    assert logged_in(10) == 1
+
+
 def test_a_machine_remembers_how_it_was_bought_also_after_a_restart(head: Head) -> None:
     head.gate.launched("p4d", place_of(A, RESERVED), ["i-1"])
     head.restart()

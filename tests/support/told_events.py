@@ -27,11 +27,13 @@ class Told:
         self.cluster, self.events = cluster, dict[str, bytes]()
         self.drained: dict[str, tuple[str, float]] = {}
         self.refuses: Exception | str = ""
+        self.stopped: list[str] = []
         self.head_reads()
 
     def head_reads(self) -> None:
         self.cluster.provider.node_events = lambda: self.events  # type: ignore[method-assign]
         self.cluster.provider.drain_nodes = self.drain  # type: ignore[method-assign]
+        self.cluster.provider.stop_nodes = self.stopped.extend  # type: ignore[method-assign]
 
     def drain(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
         if isinstance(self.refuses, Exception):

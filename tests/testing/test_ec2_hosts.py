@@ -29,7 +29,7 @@ print(web.urlopen(zone_id).read().decode())
 
 @pytest.fixture(scope="module", params=[HostKind.PROCESSES, isolated])
 def cloud(request, tmp_path_factory):
-    with LocalEC2(tmp_path_factory.mktemp("cloud"), kind=request.param, latencies=FAST) as ec2:
+    with LocalEC2(tmp_path_factory.mktemp("cloud"), kind=request.param, latencies=FAST, shared="my/runs") as ec2:
         yield Client(ec2)
 
 
@@ -58,6 +58,15 @@ def test_a_plain_machine_has_no_devices(cloud):
     machine, address = cloud.up("m5.large")
     assert cloud.ssh(address, NVML).stdout.split()[0] == "0"
     cloud.end(machine)
+
+
+def test_what_one_machine_writes_into_the_shared_folder_outlives_it_on_the_others(cloud):
+    machine, address = cloud.up("m5.large")
+    assert cloud.ssh(address, "mkdir ~/my/runs/one && echo 41 > ~/my/runs/one/step").returncode == 0
+    other, other_address = cloud.up("m5.large")
+    cloud.end(machine)
+    assert cloud.ssh(other_address, "cat ~/my/runs/one/step").stdout == "41\n"
+    cloud.end(other)
 
 
 def test_the_exit_code_of_a_command_comes_back(cloud):

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from accel_scaling.testing.ec2.interruptible import TAKEN_BACK_S
 from accel_scaling.testing.ec2.reservations import BLOCK_TERMINATION_S
 from accel_scaling.testing.faults import Fault, write_faults
 from tests.support.aws_provider import IMAGE, REGION, A, B
@@ -164,6 +165,21 @@ def test_an_interruptible_reservation_has_a_market_of_its_own(region: EC2) -> No
     market = {"MarketType": "interruptible-capacity-reservation"}
     (machine,) = _launch(region, InstanceMarketOptions=market, CapacityReservationSpecification=target)
     assert machine["InstanceLifecycle"] == "interruptible-capacity-reservation"
+
+
+def test_the_lender_of_an_interruptible_reservation_shows_that_its_owner_takes_it_back(region: EC2) -> None:
+    region.reserve(f"cr-1:type={TYPE},kind=interruptible,count=2,ends=1h")
+    lender = _described("cr-1")["InterruptionInfo"]["SourceCapacityReservationId"]
+    seen = []
+    for seconds in (0, 3600 - TAKEN_BACK_S, TAKEN_BACK_S):
+        region.now_s += seconds
+        lent = _described(lender)["InterruptibleCapacityAllocation"]
+        seen.append((_described("cr-1")["State"], lent["Status"], lent["InstanceCount"], lent["TargetInstanceCount"]))
+    assert seen == [("active", "active", 2, 2), ("active", "updating", 2, 0), ("cancelled", "canceled", 0, 0)]
+    assert "EndDate" not in _described("cr-1")
+    region.reserve(f"cr-1:type={TYPE},kind=interruptible,owner=210987654321")
+    with pytest.raises(ClientError, match=r"InvalidCapacityReservationId\.NotFound"):
+        _described(lender)
 
 
 def test_the_list_is_filtered_and_an_unknown_reservation_is_an_error(region: EC2) -> None:

@@ -53,6 +53,19 @@ def in_use(cloud: Any, name: str = "mine", project: str = PROJECT) -> tuple[int,
     return int(one["inUseCount"]), int(one["count"])
 
 
+def test_a_request_says_how_its_machines_are_bought(served: Any) -> None:
+    server, client = served
+    told: list[str] = []
+    server.engine = engine = ComputeEngine(on_launch_request=lambda *_, capacity, **__: told.append(capacity))
+    engine.set_reservations([GceReservation("mine", "a2-highgpu-1g", count=1)])
+    cloud = SimpleNamespace(client=client)
+    for name in ("a", "b"):  # the second one is refused
+        insert(cloud, name, "mine")
+    for name, how in (("c", GPU), ("d", {**GPU, **SPOT})):
+        client.wait(client.insert(name, "a2-highgpu-1g", scheduling=how))
+    assert told == ["reserved mine", "reserved mine", "on-demand", "spot"]
+
+
 def test_a_specific_reservation_has_so_many_places_and_gets_them_back(cloud):
     cloud.engine.injection = SOLD_OUT
     cloud.engine.set_reservations([GceReservation("mine", "a2-highgpu-1g", count=1)])

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
 
+from accel_scaling.boot.sick_devices import sick_in
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.inventory import detect
+from accel_scaling.fill.promise import promise_for
 from accel_scaling.testing import local_cloud
 from accel_scaling.testing.devices.device_files import change, install
 from accel_scaling.testing.devices.drivers import NVML_CONFIG
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.faults import Fault, FaultKind, of_devices, write_faults
+from accel_scaling.testing.faults import Fault, FaultKind, of_devices, read_faults, write_faults
 from accel_scaling.testing.file_machines import Machines
 from accel_scaling.testing.hosts.hosts import sick, with_xid
-from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults, sickener
 
 
 @pytest.mark.parametrize("word", ["notice", "sick"])
@@ -29,6 +33,48 @@ def test_the_words_of_the_command_line_say_when_and_of_how_many_machines(word: s
             continue
         with pytest.raises(RehearsalError, match=rf"expected {word}:TYPE@SECONDS"):
             Fault.parse(f"{word}:g5.xlarge{text}")
+
+
+LOST, ECC = "one of its devices fails", "the memory of one of its devices fails"
+WHOLE = "; the whole driver fails, which counts after 5 min"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        ("g4dn.xlarge@5s=lost", "Unhealthy", LOST),
+        ("p4d.24xlarge@5s=ecc", "Unhealthy", ECC),
+        ("p4d.24xlarge@5s=hangs", "NotYet", f"its driver hangs{WHOLE}"),
+        ("trn1.32xlarge@5s", "Unhealthy", ECC),
+        ("trn1.32xlarge@5s=lost", "Unhealthy", f"{LOST}{WHOLE}"),
+        ("g4ad.xlarge@5s", "Unhealthy", f"{LOST}{WHOLE}"),
+        ("dl1.24xlarge@5s=lost", "Unhealthy", LOST),
+    ],
+)
+def test_a_device_fails_as_the_fault_says_and_a_rehearsal_says_when_that_counts(
+    fault: str, code: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_faults(tmp_path / "faults.json", [Fault.parse(f"sick:{fault}")])
+    (one,) = read_faults(tmp_path / "faults.json")
+    hardware = hardware_of(one.machine_type)
+    for name, value in install(tmp_path / "root", hardware).items():
+        monkeypatch.setenv(name, value)
+    promised = promise_for(shipped_catalog().machine_type("aws", one.machine_type)).resources
+    assert sick_in(promised, detect()) is None
+    assert sickener(functools.partial(change, tmp_path / "root"), hardware)(one.cause or "") == says
+    found = sick_in(promised, detect())
+    assert found is not None
+    assert (found.code, found.sure) == (code, WHOLE not in says)
+
+
+def test_a_cause_that_nobody_knows_or_that_a_driver_cannot_show_is_said() -> None:
+    for text in ("sick:g5.xlarge@5s=lame", "notice:g5.xlarge@5s=lost"):
+        with pytest.raises(RehearsalError, match=r"expected (sick|notice):TYPE@SECONDS=?"):
+            Fault.parse(text)
+    with pytest.raises(RehearsalError, match="MACHINES may also be one of lost, ecc, hangs"):
+        Fault.parse("sick:g5.xlarge@5s=lame")
+    with pytest.raises(RehearsalError, match="only these drivers can show it"):
+        sick(hardware_of("g4ad.xlarge"), "ecc")
 
 
 def test_an_xid_has_its_number() -> None:
@@ -56,6 +102,13 @@ def test_a_fault_that_would_never_come_is_refused() -> None:
     machines = Machines({"g5.xlarge": 1, "m5.large": 0})
     machines.check(Fault.notice("m5.large"))
     machines.check(Fault.sick("g5.xlarge"))
+    for text in ("no-capacity:g5.xlarge/spot", "no-capacity:g5.xlarge@us-west-2a/spot", "capacity:g5.xlarge/spot=2"):
+        machines.check(Fault.parse(text))
+    for text, says in (("capacity:g5.xlarge@us-west-2a=2", "for one zone"), ("fewer:g5.xlarge/spot=0", "spot or on-")):
+        with pytest.raises(
+            RehearsalError, match=f"only no-capacity.* can be {says if 'zone' in says else 'for ' + says}"
+        ):
+            machines.check(Fault.parse(text))
     with pytest.raises(RehearsalError, match=r"m5\.large has no accelerators"):
         machines.check(Fault.sick("m5.large"))
     with pytest.raises(RehearsalError, match=r"no node type of the file has a g6\.xlarge"):
@@ -74,7 +127,7 @@ def test_each_of_the_first_machines_has_it_once_and_in_time(tmp_path: Path) -> N
             Booted(
                 "g5",
                 lambda: told.append(f"{name} told"),
-                lambda: told.append(f"{name} sick"),
+                lambda cause: told.append(f"{name} sick") or f"a device is {cause or 'sick'}",  # type: ignore[func-returns-value]
                 lambda xid: told.append(f"{name} {xid}"),
                 now_s,
             ),
@@ -84,7 +137,7 @@ def test_each_of_the_first_machines_has_it_once_and_in_time(tmp_path: Path) -> N
     faults.step()
     assert told == []
     now_s = 6
-    assert faults.step() == [("a", "one of its devices fails"), ("a", "its driver reports XID 79")]
+    assert faults.step() == [("a", "a device is sick"), ("a", "its driver reports XID 79")]
     now_s = 21
     assert [what for what, _ in faults.step()] == ["a"]
     faults.ended("a")

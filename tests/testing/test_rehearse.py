@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from accel_scaling.cli.main import main
-from accel_scaling.testing import Fault
+from accel_scaling.testing import Fault, fault_source
 from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.rehearse.timeline import Timeline
 from tests.support.cluster import LEAN
@@ -73,6 +73,7 @@ def test_each_example_runs_a_task_on_every_accelerator_type_of_its_file(example:
     for name in types:
         assert f"running    accelerator_type={name!r} on " in done.stdout
     assert "never joined" not in done.stdout
+    assert "had not joined" not in done.stdout
     if example in REFUSED:
         assert f"failed     1 x {REFUSED[example]}" in done.stdout
     assert left_behind(scratch) == []
@@ -162,6 +163,14 @@ def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None
     path.write_text("capacity:g5.xlarge=2\n")
     assert source.changed()
     assert source.now == (Fault.fewer("p4d.24xlarge", 7), Fault.capacity("g5.xlarge", 2))
+
+
+def test_faults_of_standard_input_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = iter(["no-capacity:g5.xlarge\n", ""])
+    monkeypatch.setattr(fault_source, "read_text", lambda path: next(read) if path == Path("-") else "")
+    source = FaultSource((), Path("-"))
+    assert not source.changed()
+    assert source.now == (Fault.no_capacity("g5.xlarge"),)
 
 
 @pytest.mark.parametrize(

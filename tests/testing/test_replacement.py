@@ -64,6 +64,30 @@ def test_it_waits_for_the_fault_the_drain_the_end_and_a_task_elsewhere() -> None
     ]
 
 
+def test_a_rehearsal_with_a_command_says_what_became_of_each_machine_that_was_hit() -> None:
+    rehearsed = Rehearsed("notice:g4dn.xlarge@20s", "sick:g5.xlarge@20s")
+    rehearsed.timeline.machines["i-a10g"].happened_s = 21.0
+    machine = rehearsed.timeline.machines["i-t4"]
+    machine.confirmed_s, machine.happened_s, machine.drained_s, machine.gone_s = 10.0, 20.0, 20.5, 24.0
+    rehearsed.machine("i-later", "t4", "g4dn.xlarge").confirmed_s = 44.0
+    rehearsed.machine("i-new", "t4", "g4dn.xlarge").confirmed_s = 34.0
+    rehearsed.machine("i-waits", "t4", "g4dn.xlarge")
+    assert rehearsed.replacement.of_command() == [
+        "hit at 20.0 s: g4dn.xlarge i-t4, drained after 0.5 s, terminated after 4.0 s, i-new is confirmed after 14.0 s",
+        "hit at 21.0 s: g5.xlarge i-a10g, not drained, not terminated",
+    ]
+
+
+def test_a_machine_that_ended_under_the_command_is_not_said_to_have_never_joined() -> None:
+    timeline = Rehearsed().timeline
+    for name in ("i-t4", "i-a10g"):
+        timeline.machines[name].resources = {}
+        timeline.machines[name].gone_s = 30.0
+    timeline.machines["i-t4"].drained_s = 20.0
+    rows = [line.split("  ")[-1].strip() for line in timeline.closing_table({}).splitlines()[-3:]]
+    assert rows == ["GPU 1", "(drained before it was asked)", "(never joined)"]
+
+
 def test_so_many_machines_as_the_fault_names_are_waited_for() -> None:
     rehearsed = Rehearsed("sick:g4dn.xlarge@5s=2")
     rehearsed.timeline.machines["i-t4"].happened_s = 5.0

@@ -58,6 +58,18 @@ class Rehearsed:
         return self.out.getvalue()
 
 
+def test_an_output_that_nobody_reads_ends_the_look_without_a_traceback(
+    rehearsed: Rehearsed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(rehearsed.timeline, "say", closed)
+    rehearsed.watcher.run()  # it would poll until it is stopped
+    with pytest.raises(BrokenPipeError):  # of the program's own thread, which ends the rehearsal
+        rehearsed.watcher.look()
+
+
 @pytest.fixture(name="rehearsed")
 def rehearsed_fixture(tmp_path: Path) -> Rehearsed:
     return Rehearsed(tmp_path)
@@ -108,6 +120,13 @@ def test_no_control_character_of_a_host_reaches_the_terminal(rehearsed: Rehearse
     text = rehearsed.out.getvalue() + rehearsed.timeline.closing_table({"a10g": {}})
     assert "refused" in text
     assert all(sign.isprintable() or sign == "\n" for sign in text)
+
+
+def test_a_machine_that_is_still_up_at_the_end_has_not_joined_yet(rehearsed: Rehearsed) -> None:
+    one = rehearsed.timeline.machine(WORKER, "g5.xlarge")
+    assert "(had not joined when this ended)" in rehearsed.timeline.closing_table({})
+    one.gone_s = 5.0
+    assert "(never joined)" in rehearsed.timeline.closing_table({})
 
 
 def test_a_quarantine_is_shown_from_its_begin_to_its_end(rehearsed: Rehearsed) -> None:

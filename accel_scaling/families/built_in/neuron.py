@@ -36,6 +36,7 @@ DRIVER_DEVICES = "sys/devices/virtual/neuron_device"  # Neuron sysfs user guide
 RAYS_ARGUMENTS = ("--json-output",)
 NEW_ARGUMENTS = ("--output-format", "json")
 
+_CANNOT_RUN = (126, 127)  # of a shell: the program is none, or a library that it needs is missing
 _DEVICE = re.compile(r"neuron(\d+)")
 # Neuron sysfs user guide, "stats/hardware": unrepairable errors of the memory, errors of the SRAM. Both are errors for
 # which AWS replaces a machine (EKS node monitoring agent: NeuronHBMUncorrectableError, NeuronSRAMUncorrectableError).
@@ -50,11 +51,13 @@ _REPAIRABLE = {"mem_ecc_repairable_uncorrected": "errors in its memory that can 
 def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus, neuron-ls, and the driver's sysfs and device nodes."""
     on_bus = devices_on_bus(FAMILY, bus, root)
-    answer = _corrected(_ask_neuron_ls(root), root)
-    name = _sysfs_name(root) if answer.devices else None
+    answer = _ask_neuron_ls(root)
+    by_driver = answer.state is DriverState.TOOL_BROKEN
+    name = _sysfs_name(root) if answer.devices or by_driver else None
     chips = product_names.chips_named(name, chips_of(FAMILY.name)) if name else []
     # Older drivers do not tell the product: then its PCI id does.
     chips = chips or (product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name)) if on_bus else [])
+    answer = _corrected(_by_driver(answer, chips, root) if by_driver else answer, root)
     cores = sum(_number(device, "nc_count") for device in answer.devices)
     usable = [device for device in answer.devices if _number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
@@ -162,8 +165,12 @@ def _ask_neuron_ls(root: Path) -> NeuronAnswer:
     tool = root / NEURON_LS
     if not tool.exists():
         words = f"/{NEURON_LS} not found"
+        if _numbers(root / DRIVER_DEVICES):
+            return _failed(words, DriverState.TOOL_BROKEN)
         return NeuronAnswer(DriverState.MISSING, f"the Neuron driver is not loaded ({words})", f"neuron-ls: {words}")
     answer = _run(tool, RAYS_ARGUMENTS)
+    if answer.state is DriverState.TOOL_BROKEN and not _numbers(root / DRIVER_DEVICES):
+        return replace(answer, state=DriverState.MISSING, trouble=f"the Neuron driver is not loaded ({answer.trouble})")
     if answer.state is DriverState.UNHEALTHY and not answer.devices:
         # A tool that has ended Ray's way of asking fails as on a broken driver: a second question tells which.
         newer = _run(tool, NEW_ARGUMENTS)
@@ -192,10 +199,11 @@ def _run(tool: Path, arguments: tuple[str, ...]) -> NeuronAnswer:
         words = f"no answer within {timeout_s} s"
         return NeuronAnswer(DriverState.NOT_YET, f"neuron-ls gave {words}", f"neuron-ls: {words}")
     except OSError as error:
-        return _failed(f"cannot be run ({error.strerror})")
+        return _failed(f"cannot be run ({error.strerror})", DriverState.TOOL_BROKEN)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        return _failed(f"exit {done.returncode}" + (f": {lines[-1]}" if lines else ""))
+        state = DriverState.TOOL_BROKEN if done.returncode in _CANNOT_RUN else DriverState.UNHEALTHY
+        return _failed(f"exit {done.returncode}" + (f": {lines[-1]}" if lines else ""), state)
     return _read(done.stdout)
 
 
@@ -227,8 +235,18 @@ def _records(answer: Any) -> list[dict[str, Any]] | None:
     return counting[0] if len(counting) == 1 else None
 
 
-def _failed(words: str) -> NeuronAnswer:
-    return NeuronAnswer(DriverState.UNHEALTHY, f"neuron-ls failed: {words}", f"neuron-ls: {words}")
+def _failed(words: str, state: DriverState = DriverState.UNHEALTHY) -> NeuronAnswer:
+    return NeuronAnswer(state, f"neuron-ls failed: {words}", f"neuron-ls: {words}", for_ray=False)
+
+
+def _by_driver(answer: NeuronAnswer, chips: Sequence[Chip], root: Path) -> NeuronAnswer:
+    """Return the answer of a tool that cannot run, with the devices that the driver has in its sysfs."""
+    cores = {chip.units_per_device for chip in chips}
+    if len(cores) != 1:
+        return answer
+    (count,) = cores
+    numbers = sorted(_numbers(root / DRIVER_DEVICES))
+    return replace(answer, devices=tuple({"neuron_device": number, "nc_count": count} for number in numbers))
 
 
 def _corrected(answer: NeuronAnswer, root: Path) -> NeuronAnswer:

@@ -21,15 +21,15 @@ no-device          nothing on the bus, nothing in the driver
 unhealthy          the driver answers with an error for one device
 not-yet            the driver does not answer in time
 ecc                one device has memory errors that it cannot repair
-slow               NVIDIA: `dcgmi diag` takes an hour
-diag-fails         NVIDIA: `dcgmi diag` finds an error of one device
+slow               NVIDIA: `dcgmi diag` takes an hour, and one device copies at a twentieth of its speed
+diag-fails         NVIDIA: `dcgmi diag` finds an error of one device, and one bit of its memory is always 1
 mig[:N]            NVIDIA: one device is cut into N slices (default: 7)
 no-node            one device has no node below /dev
 hidden[:N]         a container that was given N of the machine's devices (default: none)"""
 
 _HEALTH_FAULTS = ("ecc", "mig", "no-node", "hidden", "slow", "diag-fails")
 
-# What the driver then says, by kind of hardware: words of nvml.c; names of counters in Neuron's sysfs.
+# What the driver then says, by kind of hardware: words of nvml.c and cuda.c; names of counters in Neuron's sysfs.
 _MEMORY_ERRORS = {
     "nvml": (("ecc", 2), ("remap-failed", 1), ("recovery", 1)),
     "neuron": (("sram_ecc_uncorrected", 2),),

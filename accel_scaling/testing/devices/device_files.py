@@ -102,7 +102,7 @@ def write_network(root: Path, count: int, *, seen: int | None = None, given: int
 
 
 def change(root: Path, hardware: Hardware) -> None:
-    """Make the drivers of a machine that runs answer otherwise: of NVIDIA and Neuron devices, and those with a status.
+    """Make the drivers of a machine that runs answer otherwise, and the makers' packages that Ray asks.
 
     Raises:
         RehearsalError: the driver of this hardware is not asked.
@@ -114,6 +114,7 @@ def change(root: Path, hardware: Hardware) -> None:
         _write_neuron(root, hardware, addresses)
     elif driver_of(hardware):
         write_driver(root, hardware, addresses)
+        write_package(root, hardware)
     else:
         raise RehearsalError(f"the driver of {hardware.driver_name} cannot show it")
 

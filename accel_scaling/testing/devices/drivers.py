@@ -1,7 +1,7 @@
 """Emulated kernel drivers: device nodes below /dev, links and files in sysfs, and the mark of a container.
 
-Nodes are plain files: nothing that looks at them opens them. NVIDIA's driver has a library besides: ``nvml.c``,
-prebuilt, and a file that says what it answers.
+Nodes are plain files: nothing that looks at them opens them. NVIDIA's driver has two libraries besides: ``nvml.c`` and
+``cuda.c``, prebuilt, and a file that says what they answer.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.errors import RehearsalError
+from accel_scaling.families.built_in.nvidia import cuda
 from accel_scaling.families.built_in.nvidia.fabric import COMPLETED
 from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
+from accel_scaling.testing.devices.cuda_speeds import speed_of
 from accel_scaling.testing.devices.hardware import PLUG_IN_KIND
 
 if TYPE_CHECKING:
@@ -185,17 +187,22 @@ def _answers(hardware: Hardware) -> list[str]:
         cluster, _, clique = hardware.nvlink_domain.partition(".")
         words = (("fabric", COMPLETED), ("fabric-cluster", cluster), ("fabric-clique", clique))
         lines += [f"{word} {index} {value}" for index in range(hardware.seen_by_driver) for word, value in words]
-    return lines + [f"{word} {hardware.seen_by_driver - 1} {value}" for word, value in hardware.facts]
+    # Before the speeds: of two lines that say the same, the first counts.
+    lines += [f"{word} {hardware.seen_by_driver - 1} {value}" for word, value in hardware.facts]
+    return lines + [
+        f"{word} {index} {value}" for index, name in enumerate(hardware.names) for word, value in speed_of(name)
+    ]
 
 
 def write_library(folder: Path) -> Path:
-    """Write the prebuilt driver library into a folder and return the folder."""
-    prebuilt = Path(__file__).with_name(f"libnvidia-ml-{platform.machine()}.so")
-    if not prebuilt.exists():
-        raise RehearsalError(
-            f"there is no emulated driver library for this processor ({platform.machine()}): build one as"
-            f" {prebuilt.with_name('nvml.c')} says"
-        )
+    """Write the two prebuilt driver libraries into a folder and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(prebuilt, folder / LIBRARY)
+    for library, source in ((LIBRARY, "nvml.c"), (cuda.LIBRARY, "cuda.c")):
+        prebuilt = Path(__file__).with_name(f"{library.removesuffix('.so.1')}-{platform.machine()}.so")
+        if not prebuilt.exists():
+            raise RehearsalError(
+                f"there is no emulated driver library for this processor ({platform.machine()}): build one as"
+                f" {prebuilt.with_name(source)} says"
+            )
+        shutil.copyfile(prebuilt, folder / library)
     return folder

@@ -61,8 +61,8 @@ class Hardware:
         source: where the row is from.
         node_count: device nodes below /dev; None for one of each device.
         container: this is a container on the machine: the bus is the machine's, the rest is what it was given.
-        facts: what the driver says of the last device beside that it is there: words of ``nvml.c``, or names of
-            counters in Neuron's sysfs.
+        facts: what the driver says of the last device beside that it is there: words of ``nvml.c`` and ``cuda.c``, or
+            names of counters in Neuron's sysfs.
         functions: PCI functions that each device shows.
         products: name and PCI id of each device, where they are not all alike; ``:`` and the subsystem may follow.
         network_devices: EFA or RDMA devices, by the network interfaces that it was launched with.

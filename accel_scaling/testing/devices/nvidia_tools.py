@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from accel_scaling.testing.devices.hardware import Hardware
 
 DIAGNOSES = ("slow", "diag-fails")
-"""Faults that it shows, and no other part of the driver; each is a fact of the hardware."""
+"""Faults that it shows, and the CUDA library, and nothing that asks NVML; each is a fact of the hardware."""
 
 TOOLS = "usr/bin"
 

@@ -16,6 +16,7 @@
  *         recovery 3 1          nvmlDeviceGpuRecoveryAction_t; -1: the driver cannot tell (0)
  *         handle 3 4            asking for its handle fails with this nvmlReturn_t (0)
  *         mig 3 7               MIG mode is on, with so many slices; -1: it is off (-1)
+ *         processes 3 2         so many processes compute on it (0)
  *         fabric 3 3            nvmlGpuFabricState_t of its NVLink fabric (0, not supported); -1: asking for it fails;
  *                               -2: it hangs; -3: it takes the process along
  *         fabric-status 3 0     nvmlReturn_t of its registration there (0)
@@ -78,6 +79,7 @@ typedef struct {
 typedef struct { unsigned told, registered; } *event_set;
 
 enum { MOST_OTHERS = 64, UNCORRECTED = 1, VOLATILE = 0, FIELD_RECOVERY_ACTION = 230, VALUE_UNSIGNED = 1, MIG_SLOTS = 7, MANY_FACTS = 512 };
+enum { HANDLE_MASK = 0xffff, SLICE_SHIFT = 16, PROCESS_BYTES = 24 };
 enum { XID_EVENT = 8, NO_INSTANCE = -1, EVENT_POLL_MS = 200, MOST_REGISTERED = 32 };
 
 static unsigned initialized, device_count;
@@ -142,10 +144,15 @@ static nvml_return copy_text(const char *text, char *buffer, unsigned length)
     return SUCCESS;
 }
 
-/* A handle is the index plus one, so that no valid handle is NULL. */
+/* A handle is the index plus one, so that no valid handle is NULL; a slice's has its number, from 1, above that. */
+static unsigned index_of(nvml_device device)
+{
+    return (unsigned)((uintptr_t)device & HANDLE_MASK) - 1;
+}
+
 static nvml_return check(nvml_device device)
 {
-    uintptr_t number = (uintptr_t)device;
+    uintptr_t number = (uintptr_t)device & HANDLE_MASK;
 
     if (!initialized)
         return UNINITIALIZED;
@@ -154,7 +161,7 @@ static nvml_return check(nvml_device device)
 
 static int fact(nvml_device device, const char *word, int otherwise)
 {
-    unsigned i, index = (unsigned)((uintptr_t)device - 1);
+    unsigned i, index = index_of(device);
 
     for (i = 0; i < fact_count; i++)
         if (facts[i].index == index && !strcmp(facts[i].word, word))
@@ -167,7 +174,7 @@ static const char *name_of(nvml_device device)
     unsigned i;
 
     for (i = 0; i < other_count; i++)
-        if (others[i].index == (unsigned)((uintptr_t)device - 1))
+        if (others[i].index == index_of(device))
             return others[i].name;
     return device_name;
 }
@@ -177,7 +184,7 @@ static unsigned long long bytes_of(nvml_device device)
     unsigned i;
 
     for (i = 0; i < other_count; i++)
-        if (others[i].index == (unsigned)((uintptr_t)device - 1))
+        if (others[i].index == index_of(device))
             return others[i].memory_mib << 20;
     return memory_mib << 20;
 }
@@ -236,7 +243,7 @@ nvml_return nvmlDeviceGetIndex(nvml_device device, unsigned *index)
     nvml_return code = check(device);
 
     if (code == SUCCESS)
-        *index = (unsigned)((uintptr_t)device - 1);
+        *index = index_of(device);
     return code;
 }
 
@@ -257,10 +264,11 @@ nvml_return nvmlDeviceGetUUID(nvml_device device, char *uuid, unsigned length)
 {
     char text[64];
     nvml_return code = check(device);
+    unsigned slice = (unsigned)((uintptr_t)device >> SLICE_SHIFT);
 
     if (code != SUCCESS)
         return code;
-    snprintf(text, sizeof text, "GPU-00000000-0000-0000-0000-%012x", (unsigned)((uintptr_t)device - 1));
+    snprintf(text, sizeof text, "%s-00000000-0000-0000-%04x-%012x", slice ? "MIG" : "GPU", slice, index_of(device));
     return copy_text(text, uuid, length);
 }
 
@@ -349,7 +357,7 @@ nvml_return nvmlDeviceGetMigDeviceHandleByIndex(nvml_device device, unsigned ind
         return code;
     if ((int)index >= fact(device, "mig", -1))
         return NOT_FOUND;
-    *slice = device;
+    *slice = (nvml_device)((uintptr_t)device | ((uintptr_t)index + 1) << SLICE_SHIFT);
     return SUCCESS;
 }
 
@@ -426,10 +434,15 @@ nvml_return nvmlDeviceGetUtilizationRates(nvml_device device, utilization *rates
 nvml_return nvmlDeviceGetComputeRunningProcesses_v3(nvml_device device, unsigned *count, void *processes)
 {
     nvml_return code = check(device);
+    unsigned running;
 
-    (void)processes;
-    if (code == SUCCESS)
-        *count = 0;
+    if (code != SUCCESS)
+        return code;
+    running = (unsigned)fact(device, "processes", 0);
+    code = running > *count ? INSUFFICIENT_SIZE : SUCCESS;
+    if (code == SUCCESS && running)
+        memset(processes, 0, running * PROCESS_BYTES);
+    *count = running;
     return code;
 }
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.ec2.interruptible import TAKEN_BACK_S
 from accel_scaling.testing.ec2.launches import Capacity, ends_with_its_reservation
 from accel_scaling.testing.ec2.moto_patches import patch_moto
 from accel_scaling.testing.ec2.states import (
@@ -32,13 +33,14 @@ from accel_scaling.testing.ec2.states import (
     end_by_ec2,
     set_state,
 )
-from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_faults
+from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_faults, taken_back
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
-from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, with_xid
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults, sickener
 from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
+from accel_scaling.testing.reservations import ReservationKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -208,12 +210,16 @@ class Ec2Reconciler:
                     instance.terminate()
                     self._record(EventKind.HAPPENED, instance, error=f"EC2 ends the machines of {name}")
 
-    def _begin_end_of_block(self, backend: Any, instance: Any) -> None:
-        after_s = block_end(read_faults(self._faults_file), instance.instance_type)
-        name = getattr(instance, "capacity_reservation_id", "")
+    def _begin_end_of_reservation(self, backend: Any, instance: Any) -> None:
+        faults, name = read_faults(self._faults_file), getattr(instance, "capacity_reservation_id", "")
+        of_block, back = block_end(faults, instance.instance_type), taken_back(faults, instance.instance_type)
+        after_s = {
+            ReservationKind.BLOCK: of_block,
+            ReservationKind.INTERRUPTIBLE: None if back is None else back + TAKEN_BACK_S,
+        }
         for one in self._capacity.reservations(backend):
-            if after_s is not None and one.name == name and ends_with_its_reservation(one):
-                self._capacity.end(one, self._capacity.clock() + after_s)
+            if one.name == name and one.kind and (seconds := after_s.get(one.kind)) is not None:
+                self._capacity.end(one, self._capacity.clock() + seconds)
 
     def _boot(self, backend: Any, instance: Any) -> None:
         fault = of_start(read_faults(self._faults_file), instance.instance_type)
@@ -240,15 +246,16 @@ class Ec2Reconciler:
         if instance.state == PENDING[0]:  # else a client has stopped it meanwhile
             set_state(instance, RUNNING)
         self._record(EventKind.BOOTED, instance)
-        self._begin_end_of_block(backend, instance)
+        self._begin_end_of_reservation(backend, instance)
         tell = functools.partial(self._metadata.tell, instance.private_ip)
+        change = functools.partial(self._hosts.change_devices, instance.id)
         self._later.booted(
             instance.id,
             Booted(
                 instance.instance_type,
                 lambda: tell({"spot/instance-action": _interruption()}),
-                lambda: self._hosts.change_devices(instance.id, sick(hardware)),
-                lambda xid: self._hosts.change_devices(instance.id, with_xid(hardware, xid)),
+                sickener(change, hardware),
+                lambda xid: change(with_xid(hardware, xid)),
             ),
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.ec2.client_tokens import launched_before, note_launched
 from accel_scaling.testing.ec2.interfaces import check_interfaces, efa_devices, primary
+from accel_scaling.testing.ec2.interruptible import with_lender
 from accel_scaling.testing.ec2.placement_groups import check_group, patch_placement_groups
 from accel_scaling.testing.ec2.reservations import (
     Places,
@@ -279,25 +280,21 @@ def _patch_reservations(capacity: Capacity) -> None:
         self.error_on_dryrun()
         backend, now_s = self.ec2_backend, capacity.clock()
         zones = {zone.name: zone.zone_id for zone in backend.describe_availability_zones()}
-        all_of_them = {one.name: one for one in capacity.reservations(backend)}
+        place = {"account": self.current_account, "region": self.region}
+        all_of_them = {
+            row["CapacityReservationId"]: row
+            for one in capacity.reservations(backend)
+            for row in with_lender(
+                one, described(one, used_of(backend, one), now_s, zone_id=zones.get(one.zone, ""), **place), now_s
+            )
+        }
         wanted = self._get_param("CapacityReservationIds") or self._get_param("CapacityReservationId") or []
         with _answered():
             for name in wanted:
                 if name not in all_of_them:
                     text = f"The specified Capacity Reservation ID '{name}' does not exist."
                     raise RefusedError("InvalidCapacityReservationId.NotFound", text)
-            rows = [
-                described(
-                    one,
-                    used_of(backend, one),
-                    now_s,
-                    zone_id=zones.get(one.zone, ""),
-                    account=self.current_account,
-                    region=self.region,
-                )
-                for name, one in all_of_them.items()
-                if not wanted or name in wanted
-            ]
+            rows = [row for name, row in all_of_them.items() if not wanted or name in wanted]
             rows = matching(rows, self._filters_from_querystring())
         return ActionResult({"CapacityReservations": rows})
 

@@ -8,6 +8,8 @@ No moto here. The rules, each with its source (UserGuide: docs.aws.amazon.com/AW
   preference ``capacity-reservations-only`` it fails. Both together may be asked for with this preference alone
   (APIReference/API_CapacityReservationSpecification.html).
 - A launch that says nothing takes places of open reservations first; ``none`` takes none (the same page).
+- A reservation that was created in a cluster placement group takes launches into this group, and those that name none
+  (cr-cpg.html).
 - A place is free again when its machine is gone, not while it shuts down (capacity-blocks-launch.html).
 - A Capacity Block takes launches with the market type ``capacity-block`` alone; another one is refused with the
   sentence of github.com/terraform-aws-modules/terraform-aws-ec2-instance/pull/404. Until it begins, the code is
@@ -17,7 +19,7 @@ No moto here. The rules, each with its source (UserGuide: docs.aws.amazon.com/AW
 - No placement group with a Capacity Block (github.com/aws/aws-parallelcluster/pull/6311): the code and the sentence of
   this refusal are made up, as nobody has written them down.
 - Machines in any other reservation run on after its end (APIReference/API_CancelCapacityReservation.html); those of an
-  interruptible one end (interruptible-capacity-reservations.html).
+  interruptible one end; ``interruptible.py`` has more of these.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.testing.ec2.interruptible import is_taken_back
 from accel_scaling.testing.reservations import ReservationKind
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.reservations import Reservation
 
-BLOCK_TERMINATION_S = 1800.0
-"""EC2 begins to terminate a block's machines so long before the EndDate that it describes."""
+BLOCK_TERMINATION_S, ULTRASERVER_TERMINATION_S = 1800.0, 3600.0
+"""EC2 begins to end a block's machines so long before the EndDate that it describes (ec2-capacity-blocks.html)."""
 
 BLOCK, INTERRUPTIBLE, SPOT, ON_DEMAND = "capacity-block", "interruptible-capacity-reservation", "spot", "on-demand"
 _MARKETS = {ReservationKind.BLOCK: BLOCK, ReservationKind.INTERRUPTIBLE: INTERRUPTIBLE}
@@ -56,6 +59,11 @@ class RefusedError(Exception):
 
 _NOT_ACTIVE = RefusedError(
     "InvalidCapacityReservationState.PendingActivation", "Your Capacity Block is not active yet."
+)
+
+
+_UNAVAILABLE = RefusedError(
+    "InvalidCapacityReservationState.Unavailable", "The interruptible Capacity Reservation is not available."
 )
 
 
@@ -144,6 +152,8 @@ def places_for(
         refusal = exceeded
         if target.kind is ReservationKind.BLOCK:
             refusal = insufficient(wanted.instance_type) if target.has_begun(now_s) else _NOT_ACTIVE
+        if is_taken_back(target, now_s):
+            return Places(otherwise=False, refusal=_UNAVAILABLE)
         return places([target], otherwise=False, refusal=refusal)
     if wanted.group:
         inside = [one for one in reservations if _is_in(one, wanted.group)]
@@ -195,14 +205,17 @@ def _is_in(one: Reservation, arn: str) -> bool:
 def _takes(one: Reservation, wanted: Wanted, now_s: float) -> bool:
     fits = (one.machine_type, one.zone) == (wanted.instance_type, wanted.zone)
     same = _MARKETS.get(one.kind or ReservationKind.TARGETED, "") == wanted.market.replace(ON_DEMAND, "")
-    return fits and same and one.has_begun(now_s) and not one.has_ended(now_s)
+    near = not one.placement_group or wanted.placement_group in ("", one.placement_group)
+    return fits and same and near and one.has_begun(now_s) and not one.has_ended(now_s)
 
 
 def described(one: Reservation, used: int, now_s: float, *, zone_id: str, account: str, region: str) -> dict[str, Any]:
     """Return what DescribeCapacityReservations says of a reservation, as botocore's model has it."""
     block = one.kind is ReservationKind.BLOCK
     owner = one.owner or account
-    end_s = one.ends_at_s if one.ends_at_s is None or not block else one.ends_at_s + BLOCK_TERMINATION_S
+    in_ultraserver = one.machine_type.startswith(("trn2u.", "p6e-"))
+    before_s = 0.0 if not block else ULTRASERVER_TERMINATION_S if in_ultraserver else BLOCK_TERMINATION_S
+    end_s = one.ends_at_s if one.ends_at_s is None else one.ends_at_s + before_s
     state = "scheduled" if not one.has_begun(now_s) else "active" if end_s is None or now_s < end_s else "expired"
     facts = {
         "CapacityReservationId": one.name,
@@ -223,6 +236,8 @@ def described(one: Reservation, used: int, now_s: float, *, zone_id: str, accoun
         "ReservationType": BLOCK if block else "default",
         "Interruptible": one.kind is ReservationKind.INTERRUPTIBLE,
     }
+    if one.placement_group:
+        facts["PlacementGroupArn"] = f"arn:aws:ec2:{region}:{owner}:placement-group/{one.placement_group}"
     return facts if end_s is None else {**facts, "EndDate": _iso(end_s)}
 
 

@@ -6,6 +6,7 @@ Machines and slices become hosts: each is booted when Google has staged it, and 
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import subprocess
 import sys
@@ -26,8 +27,8 @@ from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick, with_xid
-from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, with_xid
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults, sickener
 from accel_scaling.testing.hosts.metadata_servers import MetadataServers
 from accel_scaling.testing.reservations import ReservationKind, read_reservations
 
@@ -224,13 +225,14 @@ class GceReconciler:
         fault = fault_at_start(host.type, self._settings.faults_file)
         self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, _host_name(host.id), fault))
         self._record(EventKind.BOOTED, host)
+        change = functools.partial(self._hosts.change_devices, host.id)
         self._later.booted(
             host.id,
             Booted(
                 host.type,
                 lambda: self._metadata.tell(host.address, {"instance/preempted": "TRUE"}),
-                lambda: self._hosts.change_devices(host.id, sick(hardware)),
-                lambda xid: self._hosts.change_devices(host.id, with_xid(hardware, xid)),
+                sickener(change, hardware),
+                lambda xid: change(with_xid(hardware, xid)),
             ),
         )
 

@@ -15,7 +15,7 @@ from accel_scaling.testing.gce.machine_rules import check_labels
 from accel_scaling.testing.gce.state import COMPUTE, Errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from accel_scaling.testing.gce.state import State
 
@@ -280,7 +280,7 @@ def _longest_run_s(machine: dict[str, Any]) -> float | None:
     return float(longest["seconds"]) if longest.get("seconds") else None
 
 
-def capacity_type_of(machine: dict[str, Any]) -> str:
+def capacity_type_of(machine: Mapping[str, Any]) -> str:
     """Return as what a machine, or a request for one, is sold, apart from reservations."""
     scheduling = machine.get("scheduling") or {}
     if scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT":
@@ -288,10 +288,20 @@ def capacity_type_of(machine: dict[str, Any]) -> str:
     return "flex-start" if scheduling.get("provisioningModel") == "FLEX_START" else "on-demand"
 
 
-def reservation_of(machine: dict[str, Any]) -> str:
+def reservation_of(machine: Mapping[str, Any]) -> str:
     """Return the path of the reservation that a machine has a place in; empty for none."""
     info = (machine.get("resourceStatus") or {}).get("reservationConsumptionInfo") or {}
     return str(info.get("consumedReservation", ""))
+
+
+def capacity_word(machine: Mapping[str, Any]) -> str:
+    """Return how a machine is bought, as events have it: ``reserved NAME``, ``block NAME``, or its capacity type."""
+    asked = (machine.get("reservationAffinity") or {}).get("values") or [""]
+    name = (reservation_of(machine) or str(asked[0])).rpartition("/")[2]
+    if not name:
+        return capacity_type_of(machine)
+    is_block = (machine.get("scheduling") or {}).get("provisioningModel") == "RESERVATION_BOUND"
+    return f"{'block' if is_block else 'reserved'} {name}"
 
 
 def with_addresses(interfaces: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:

@@ -7,7 +7,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
-from accel_scaling.testing.gce.instances import PENDING, capacity_type_of, fingerprint, now_text, with_addresses
+from accel_scaling.testing.gce.instances import (
+    PENDING,
+    capacity_type_of,
+    capacity_word,
+    fingerprint,
+    now_text,
+    with_addresses,
+)
 from accel_scaling.testing.gce.machine_rules import NAME, MachineRequest, checked
 from accel_scaling.testing.gce.state import COMPUTE, Errors
 
@@ -247,7 +254,8 @@ class Launches:
 
     def _report(self, zone: str, machine: Mapping[str, Any], count: int, granted: int, errors: Errors) -> None:
         machine_type, error = machine["machineType"].rpartition("/")[2], errors[0]["code"] if errors else None
-        self._state.launch_request(machine_type, count, granted, zone, error, labels=machine.get("labels") or {})
+        labels, word = machine.get("labels") or {}, capacity_word(machine)
+        self._state.launch_request(machine_type, count, granted, zone, error, labels=labels, capacity=word)
 
     # Templates.
 

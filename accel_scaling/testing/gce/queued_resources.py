@@ -123,7 +123,8 @@ class QueuedResources:
             self._admit(one)
         error = str(errors[0]["code"]) if errors else None
         labels = spec["node"].get("labels") or {}
-        self._state.launch_request(shape.accelerator_type, 1, 0 if errors else 1, zone, error, labels=labels)
+        granted, word = 0 if errors else 1, capacity_type(spec["node"], body)
+        self._state.launch_request(shape.accelerator_type, 1, granted, zone, error, labels=labels, capacity=word)
         operation = self._slices.begin("create", name, lambda: errors, [])
         operation.answer = lambda: {
             "@type": "type.googleapis.com/google.cloud.tpu.v2.QueuedResource",

@@ -132,7 +132,8 @@ class Slices:
         self._add(name, body, shape)
         code = "RESOURCE_EXHAUSTED" if errors else None
         labels = body.get("labels") or {}
-        self._state.launch_request(shape.accelerator_type, 1, 0 if errors else 1, zone, code, labels=labels)
+        granted, word = 0 if errors else 1, capacity_type(body)
+        self._state.launch_request(shape.accelerator_type, 1, granted, zone, code, labels=labels, capacity=word)
 
         def finish() -> Errors:
             if errors:

@@ -123,6 +123,7 @@ class OnLaunchRequest(Protocol):
         *,
         error: str | None,
         tags: Mapping[str, str],
+        capacity: str,
     ) -> None:
         """Take note of how many were asked for and how many came, and of Google's code if fewer did."""
 
@@ -246,7 +247,8 @@ class State:
         error: str | None,
         *,
         labels: Mapping[str, str],
+        capacity: str,
     ) -> None:
-        """Report a request for machines to the cloud's holder, if there is one."""
+        """Report a request for machines, and how they are bought, to the cloud's holder, if there is one."""
         if self._on_launch_request:
-            self._on_launch_request(machine_type, count, granted, zone, error=error, tags=labels)
+            self._on_launch_request(machine_type, count, granted, zone, error=error, tags=labels, capacity=capacity)

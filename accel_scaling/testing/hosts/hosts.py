@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from accel_scaling import timeouts
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_faults import mixed, with_fault
 from accel_scaling.testing.faults import FaultKind, of_devices, of_start, read_faults
 from accel_scaling.testing.hosts.settings import HostKind
-from accel_scaling.timeouts import LOCAL_CLOUD_PROBE_S
 
 if TYPE_CHECKING:
     from accel_scaling.testing.devices.hardware import Hardware
@@ -118,14 +118,37 @@ def hardware_at_boot(hardware: Hardware, machine_type: str, faults_file: Path) -
     return with_fault(hardware, words if fault.count is None else f"{words}:{fault.count}")
 
 
-def sick(hardware: Hardware) -> Hardware:
+# The causes of `sick:` in the words of device_faults.
+_SICK = {"lost": "unhealthy", "ecc": "ecc", "hangs": "not-yet"}
+# What says it of one device; the other drivers fail as a whole, as they do while a person replaces them.
+_SAY_IT_OF_ONE = {"lost": ("nvml", "gaudi"), "ecc": ("nvml", "neuron")}
+
+
+def sick(hardware: Hardware, cause: str = "") -> Hardware:
     """Return the hardware of a machine of which one device has failed.
+
+    Args:
+        hardware: as it was.
+        cause: one of SICK_CAUSES; empty for that which its driver surely says of one device, where there is one.
 
     Raises:
         RehearsalError: its driver cannot show it.
     """
-    # Neuron's counters say it of one device; its tool fails as a whole, as it does while a person replaces it.
-    return with_fault(hardware, "ecc" if hardware.kind == "neuron" else "unhealthy")
+    return with_fault(hardware, _SICK[cause or _sure_cause(hardware)])
+
+
+def sick_words(hardware: Hardware, cause: str = "") -> str:
+    """Return what happens then, and for how long the watcher waits where the whole driver fails."""
+    word = cause or _sure_cause(hardware)
+    what = {"lost": "one of its devices fails", "ecc": "the memory of one of its devices fails"}.get(word)
+    if hardware.kind in _SAY_IT_OF_ONE.get(word, ()):
+        return f"{what}"
+    minutes = (timeouts.WATCHER_UNSURE_LOOKS - 1) * timeouts.WATCHER_DEVICES_S / 60
+    return f"{what or 'its driver hangs'}; the whole driver fails, which counts after {minutes:.0f} min"
+
+
+def _sure_cause(hardware: Hardware) -> str:
+    return "ecc" if hardware.kind == "neuron" else "lost"
 
 
 def with_xid(hardware: Hardware, xid: int) -> Hardware:
@@ -193,13 +216,31 @@ def _trial_obstacle() -> str | None:
     try:
         done = subprocess.run(
             [*NAMESPACE, "sh", "-c", _PROBE],
-            capture_output=True, text=True, timeout=LOCAL_CLOUD_PROBE_S, check=False,
+            capture_output=True, text=True, timeout=timeouts.LOCAL_CLOUD_PROBE_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return f"a trial of namespaces did not end within {LOCAL_CLOUD_PROBE_S} s"
+        return f"a trial of namespaces did not end within {timeouts.LOCAL_CLOUD_PROBE_S} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["a trial of namespaces failed"])[-1]
     return None
+
+
+def below_home(folder: str) -> str:
+    """Return a folder of the hosts' account as a path below its home; empty for none.
+
+    Args:
+        folder: such as ``~/runs``; a shell may have written this user's home for the sign.
+
+    Raises:
+        RehearsalError: it is not below the home.
+    """
+    path = Path(folder)
+    for home in ("~", Path.home()):
+        if path.is_relative_to(home) and path != Path(home) and ".." not in path.parts:
+            return str(path.relative_to(home))
+    if not folder:
+        return ""
+    raise RehearsalError(f"{folder!r} cannot be shared: hosts share a folder below their home, such as '~/runs'")
 
 
 def sshd() -> str | None:

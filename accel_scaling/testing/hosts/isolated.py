@@ -41,7 +41,10 @@ BRIDGE_MAC = "02:00:00:00:00:01"
 INIT = Path(__file__).with_name("isolated_init.sh")
 
 # This machine's drivers and their tools: a host shows the emulated ones or none.
-_DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
+_DRIVERS = (
+    *(f"/usr/{folder}/{library}.so*" for folder in ("lib/*", "lib*") for library in ("libnvidia-ml", "libcuda")),
+    *("/usr/bin/nvidia-smi", "/opt/aws/neuron"),
+)
 _PACKAGE = ("accel_scaling", "accel_scaling-*", "__editable__*accel_scaling*", "_accel_scaling*", "accel-scaling*")
 # A plug-in's: its package or module, and what pip leaves beside it.
 _PLUG_IN = ("{root}", "{root}.py", "{package}-*.dist-info", "{package}.egg-info", "__editable__*{package}*")
@@ -78,6 +81,8 @@ class IsolatedHosts:
                 command("ip", "addr", "add", f"{settings.metadata_address}/32", "dev", BRIDGE)
             image = self._scratch / "image"
             make_image(settings, image / "upper", image / "work", image / "root")
+            settings.shared_folder.mkdir()
+            settings.shared_folder.chmod(0o777)  # of the hosts' account, which their image has, and this machine not
         except subprocess.CalledProcessError as error:
             raise RehearsalError(f"{' '.join(map(str, error.cmd))}: {error.stderr.strip()}") from error
 
@@ -91,6 +96,7 @@ class IsolatedHosts:
             *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"),
             *("--uts", "--ipc", "bash", str(INIT), str(folder / "root"), launch.hostname),
             *(f"{launch.address}/16", bridge_address(self._settings), str(self._sshd(launch))),
+            *self._shared(),
         ]
         with (folder / "init.log").open("ab") as log:
             host.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -106,6 +112,13 @@ class IsolatedHosts:
     def _sshd(self, launch: HostSpec) -> str | None:
         """Return the program that runs on the host as its ssh server."""
         return "true" if launch.fault is FaultKind.NO_SSH else sshd()
+
+    def _shared(self) -> list[str]:
+        """Return the folder that all hosts share, and where the host has it; nothing where there is none."""
+        settings = self._settings
+        if not settings.shared:
+            return []
+        return [str(settings.shared_folder), f"/home/{settings.ssh_user}/{settings.shared}"]
 
     def change_devices(self, instance_id: str, hardware: Hardware) -> None:
         """Write again what the driver answers; the host's root is this one, seen from here."""
@@ -168,6 +181,9 @@ class IsolatedHosts:
         if fails:
             (root / self._settings.python.parent.relative_to("/") / "ray").write_text(ray)
         put_environments(root, self._settings, ray)
+        if shared := self._settings.shared:
+            home = f"/home/{self._settings.ssh_user}"
+            command("chroot", f"--userspec={self._settings.ssh_user}", root, "mkdir", "-p", f"{home}/{shared}")
 
     def _wait_for_sshd(self, host: _IsolatedHost) -> None:
         deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The first process of an isolated host, in new network, process, mount, uts and ipc namespaces.
-# Arguments: ROOT HOSTNAME ADDRESS/PREFIX GATEWAY SSHD
+# Arguments: ROOT HOSTNAME ADDRESS/PREFIX GATEWAY SSHD [FOLDER PATH: what all hosts share, and where this one has it]
 set -e
-ROOT=$1 NAME=$2 ADDRESS=$3 GATEWAY=$4 SSHD=$5
+ROOT=$1 NAME=$2 ADDRESS=$3 GATEWAY=$4 SSHD=$5 SHARED=${6:-} AT=${7:-}
 ulimit -n 1048576 2>/dev/null || true
 hostname "$NAME"
 
@@ -14,6 +14,8 @@ ip link set eth0 up
 ip route add default via "$GATEWAY"    # Ray finds its own address by the route that leaves the host
 
 mount --bind "$ROOT" "$ROOT"
+# Now: a mount below the root would not be in the one above.
+if [ -n "$SHARED" ]; then mount --bind "$SHARED" "$ROOT$AT"; fi
 mount -t proc proc "$ROOT/proc"
 # A machine's accelerators must be the emulated ones: no driver of this machine shows through.
 [ -d "$ROOT/proc/driver/nvidia" ] && mount -t tmpfs none "$ROOT/proc/driver/nvidia"

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.faults import Fault, FaultKind, of_later, read_faults
+from accel_scaling.testing.hosts.hosts import sick, sick_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from accel_scaling.testing.devices.hardware import Hardware
 
 CANNOT_FAIL = "none of its devices can be made to fail"
 
@@ -23,14 +26,15 @@ class Booted:
     Attributes:
         machine_type: as a fault names it.
         tell: has the cloud announce to it that it takes it back.
-        sicken: makes one of its devices fail; it raises a RehearsalError where it has none that can.
+        sicken: makes one of its devices fail, with a cause or the most certain one, and returns what happens as a part
+            of a sentence; it raises a RehearsalError where it has none that can.
         report: has the driver report an error with this number of one of its devices; it raises as ``sicken``.
         since_s: when it came up, of a clock that nobody sets.
     """
 
     machine_type: str
     tell: Callable[[], None]
-    sicken: Callable[[], None]
+    sicken: Callable[[str], str]
     report: Callable[[int], None]
     since_s: float = field(default_factory=time.monotonic)
 
@@ -76,7 +80,21 @@ def _happen(fault: Fault, machine: Booted) -> str:
         if fault.error_number is not None:
             machine.report(fault.error_number)
             return f"its driver reports XID {fault.error_number}"
-        machine.sicken()
+        return machine.sicken(fault.cause or "")
     except (OSError, RehearsalError) as error:
         return f"{CANNOT_FAIL}: {error}"
-    return "one of its devices fails"
+
+
+def sickener(change: Callable[[Hardware], None], hardware: Hardware) -> Callable[[str], str]:
+    """Return what `Booted.sicken` is, of a machine with this hardware.
+
+    Args:
+        change: makes its devices others than they were.
+        hardware: of its boot.
+    """
+
+    def sicken(cause: str) -> str:
+        change(sick(hardware, cause))
+        return sick_words(hardware, cause)
+
+    return sicken

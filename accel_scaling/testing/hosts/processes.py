@@ -51,7 +51,7 @@ class ProcessHosts:
         self._settings = settings
         self._scratch = settings.scratch
         self._records: dict[str, HostRecord] = {}
-        for name in ("net", "site"):
+        for name in ("net", "site", settings.shared_folder.name):
             (self._scratch / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(image_site.__file__, self._scratch / "site" / "sitecustomize.py")
         write_shims(self._scratch / "shims", settings.python, _SHIMS)
@@ -77,6 +77,7 @@ class ProcessHosts:
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record, self._put_environments(record))
         put_fault(record.home, launch.fault)
+        self._share(record.home)
         self._records[launch.instance_id] = record
         if launch.fault is not FaultKind.NO_SSH:  # without a record ssh is refused
             write_record(self._scratch, record)
@@ -107,6 +108,13 @@ class ProcessHosts:
         # By folder, too: workers of Ray write their title over the environment that has the marker.
         kill_marked(self._settings.marker(""), self._scratch)
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _share(self, home: Path) -> None:
+        """Make the shared folder a link in the home; on a boot after a stop it is there."""
+        link = home / self._settings.shared
+        if self._settings.shared and not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(self._settings.shared_folder)
 
     def _environment(self, launch: HostSpec, folder: Path) -> dict[str, str]:
         settings = self._settings

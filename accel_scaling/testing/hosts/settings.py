@@ -52,6 +52,7 @@ class Settings:
         endpoint_url: where the cloud answers, as the laptop and the hosts see it.
         environment: what makes clients on laptop and hosts speak to this cloud and to no other.
         latencies: how long the cloud takes.
+        shared: the folder below the account's home that is one folder on all hosts; empty for none.
         laptop_environment: more variables of the laptop, which no host has.
         metadata_port: where each host finds its metadata server; 0 where the cloud has none.
         metadata_address: where isolated hosts find it, if it has no name.
@@ -72,6 +73,7 @@ class Settings:
     latencies: Latencies
     metadata_port: int = 0
     metadata_address: str = ""
+    shared: str = ""
     laptop_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -98,6 +100,11 @@ class Settings:
     def postmortem(self) -> Path:
         """The folder for Ray's logs of terminated hosts, one folder per instance id."""
         return self.directory / "postmortem"
+
+    @property
+    def shared_folder(self) -> Path:
+        """The folder that stands for a file server of the cloud: hosts have it as ``shared`` in their homes."""
+        return self.scratch / "shared"
 
     @property
     def laptop(self) -> Path:

@@ -13,6 +13,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.terminal import without_controls, wrapped
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
+from accel_scaling.testing.rehearse.command import exit_code, shell_line
 from accel_scaling.testing.rehearse.demands import name_of
 from accel_scaling.testing.rehearse.replacement import ENDS_FILE, Ender, Replacement
 from accel_scaling.testing.rehearse.timeline import Timeline
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.ray_cluster import RayCluster
     from accel_scaling.testing.rehearse.demands import Demand
-
-EXIT_CODE_FILE = ".accel_scaling/exit_code"
 
 
 class Act:
@@ -96,7 +95,7 @@ class Act:
         else:
             lines = [f"the command ended with exit code {command_code}"]
         lines += [f"did not run: {self._name_and_reason(one)}" for one in self._results if not one["ran"]]
-        lines += self._replacement.summary() if command_code is None else []
+        lines += self._replacement.summary() if command_code is None else self._replacement.of_command()
         for name in self._workers():
             if name in self._timeline.joined():
                 continue
@@ -109,19 +108,14 @@ class Act:
         return [name for name in self._filled["available_node_types"] if name != self._filled["head_node_type"]]
 
     def _command(self, command: Sequence[str]) -> int:
-        line = shlex.join(command)
-        self._timeline.say(time.time(), "command", line)
-        # `ray exec` turns every failure into 1: the command's own code comes by a file.
-        done = self._local.run(self._cluster.exec_words(f"{line}; echo $? > ~/{EXIT_CODE_FILE}"))
-        if done.returncode:
-            return done.returncode
-        self._try([])  # no task, but what each node announces
-        self._let_join()
-        return self._exit_code()
-
-    def _exit_code(self) -> int:
-        head = next(iter(self._timeline.machines))  # `ray up` launches it first
-        return int(self._local.host_file(head, EXIT_CODE_FILE).read_text(encoding="ascii"))
+        line = shell_line(command)
+        self._timeline.say(time.time(), "command", shlex.join(command))
+        done = self._local.run(self._cluster.exec_words(line))
+        if not done.returncode:
+            self._try([])  # no task, but what each node announces
+            self._let_join()
+        self._watcher.look()
+        return exit_code(self._local, self._timeline, done.returncode)
 
     def _tasks(self, of_accelerators: list[Demand], of_node_types: list[Demand]) -> int:
         if not of_node_types:
@@ -183,8 +177,11 @@ class Act:
         # Those of this moment: a machine that the autoscaler launches later has no task to wait for.
         coming = self._timeline.coming()
         deadline_s = time.monotonic() + timeouts.REHEARSAL_JOIN_S
-        while any(machine in coming for machine in self._timeline.coming()) and time.monotonic() < deadline_s:
+        while coming and time.monotonic() < deadline_s:
             self._try([])
+            left = [machine for machine in self._timeline.coming() if machine in coming]
+            if len(left) < len(coming):  # the others of a slice may follow
+                coming, deadline_s = left, time.monotonic() + timeouts.REHEARSAL_JOIN_S
 
     def _try(self, demands: list[Demand], timeout_s: float = 0.0) -> list[dict[str, Any]]:
         """Run try_task on the head, print its lines as they come, and return the tasks' results."""

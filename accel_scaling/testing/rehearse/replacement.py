@@ -116,6 +116,19 @@ class Replacement:
             )
         return [*lines, *self.unused(), *(f"not shown: {sentence}" for sentence in self.left())]
 
+    def of_command(self) -> list[str]:
+        """Return the closing lines of a rehearsal with a command: what became of each machine that was hit."""
+        return [_end_of(machine, self._next(machine)) for machine in self._hit()]
+
+    def _next(self, machine: MachineRecord) -> MachineRecord | None:
+        """Return the machine of its node type that was confirmed first after it was hit; None where there is none."""
+        later = (
+            other
+            for other in self._timeline.machines.values()
+            if other.node_type == machine.node_type and (other.confirmed_s or 0.0) > (machine.happened_s or 0.0)
+        )
+        return min(later, key=lambda other: other.confirmed_s or 0.0, default=None)
+
     def _acting(self) -> list[Fault]:
         return [
             fault
@@ -167,6 +180,15 @@ class Replacement:
             ),
             None,
         )
+
+
+def _end_of(machine: MachineRecord, following: MachineRecord | None) -> str:
+    since_s = machine.happened_s or 0.0
+    steps = [(machine.drained_s, "drained"), (machine.gone_s, "terminated")]
+    parts = [f"not {word}" if at_s is None else f"{word} after {at_s - since_s:.1f} s" for at_s, word in steps]
+    if following is not None and following.confirmed_s is not None:
+        parts.append(f"{following.instance_id} is confirmed after {following.confirmed_s - since_s:.1f} s")
+    return f"hit at {since_s:.1f} s: {machine.instance_type} {machine.instance_id}, {', '.join(parts)}"
 
 
 def _ends_work(fault: Fault) -> bool:

@@ -19,10 +19,12 @@ from accel_scaling.terminal import wrapped
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.file_machines import Machines
+from accel_scaling.testing.hosts.hosts import below_home
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
 from accel_scaling.testing.rehearse.act import Act
+from accel_scaling.testing.rehearse.command import shell_line
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 from accel_scaling.testing.reservations import Reservation, Reservations, of_file
@@ -53,6 +55,7 @@ class Rehearsal:
         kind: isolated hosts or plain processes; None chooses.
         with_setup: the file's set-up commands run on the hosts, which must be isolated.
         ray_in: the environment on the hosts that has `ray`; empty for what the start commands say.
+        shared: the folder below the hosts' home, such as ``~/runs``, that all of them share; empty for none.
         timeout_s: how long tasks may stay pending.
         out: the stream of the output.
     """
@@ -65,6 +68,7 @@ class Rehearsal:
     kind: HostKind | None = None
     with_setup: bool = False
     ray_in: str = ""
+    shared: str = ""
     timeout_s: float = timeouts.REHEARSAL_TASK_TIMEOUT_S
     out: Stream = sys.stdout
 
@@ -83,6 +87,7 @@ class Rehearsal:
         read_config(self.config, self.catalog).check_told()  # the local cloud has none of the account's templates
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         reservations = self._reservations()
+        shell_line(self.command)  # refuses files that are too large
         with self._begun(cloud, user_types, reservations) as local:
             config = self.config if self.command else with_marks(self.config, self.catalog)
             cluster, left_out = local.write_cluster(config)
@@ -111,7 +116,14 @@ class Rehearsal:
             with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
                 place = cloud.place_of(self.config)
                 local = stack.enter_context(
-                    cloud(Path(folder), place=place, kind=self.kind, with_setup=self.with_setup, ray_in=self.ray_in)
+                    cloud(
+                        Path(folder),
+                        place=place,
+                        kind=self.kind,
+                        with_setup=self.with_setup,
+                        ray_in=self.ray_in,
+                        shared=below_home(self.shared),
+                    )
                 )
             local.set_faults(*self.faults.now)
             local.set_reservations(*reservations)

@@ -89,7 +89,8 @@ class Timeline:
         last = max(quarantines, key=lambda one: one.until_s)
         minutes, until = (last.until_s - last.since_s) / 60, messages.end_text(last)
         where, reason = zones_text(quarantines), messages.reason_text(last)
-        self.say(time.time(), "quarantine", f"of {node_type} {where} for {minutes:g} min, until {until} ({reason})")
+        text = f"of {node_type} {where} for {round(minutes, 1):g} min, until {until} ({reason})"
+        self.say(time.time(), "quarantine", text)
         self.quarantines[node_type] = f"node type {node_type} is quarantined {where} until {until} ({reason})"
 
     def reason_of(self, node_types: Collection[str]) -> str:
@@ -156,7 +157,7 @@ class Timeline:
         ]
         text = render(headers, rows, right={2, 3, 4, 5}, drop=(2, 3, 1), stream=self._out)
         pairs = [
-            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or "(never joined)")
+            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or _absent(m))
             for m in self.machines.values()
         ]
         announced = render(("node type", "promised", "announced by the node"), pairs, stream=self._out)
@@ -188,6 +189,14 @@ def shown(resources: Mapping[str, Any]) -> str:
 def _order(item: tuple[str, Any]) -> tuple[int, str]:
     name = item[0]
     return (0 if name == "CPU" else 2 if name == "memory" else 3 if ":" in name else 1, name)
+
+
+def _absent(machine: MachineRecord) -> str:
+    """Return what stands for the resources of a machine that has announced none."""
+    if machine.drained_s is not None:
+        return "(drained before it was asked)"  # a command may outlive it, and nodes are asked after that
+    comes = machine.gone_s is None and not machine.refused and not machine.trouble
+    return "(had not joined when this ended)" if comes else "(never joined)"
 
 
 def _s(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -72,9 +73,10 @@ class Watcher(threading.Thread):
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Poll until stop()."""
-        while not self._done.wait(timeouts.REHEARSAL_POLL_S):
-            self.look()
+        """Poll until stop(), or until nobody reads the output: `accel-scaling rehearse cluster.yaml | head`."""
+        with contextlib.suppress(BrokenPipeError):
+            while not self._done.wait(timeouts.REHEARSAL_POLL_S):
+                self.look()
 
     def stop(self) -> None:
         """Look once more, then end."""

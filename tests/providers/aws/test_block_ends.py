@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.verdicts import LABEL_VERDICT
 from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
+from accel_scaling.providers.aws.reservations import read
 from tests.providers.aws.test_reserved_launch import TYPE, provider_with, wait
-from tests.support.aws_provider import EC2, node_config, region_fixture, shared_region_fixture, tags
+from tests.support.aws_provider import EC2, REGION, node_config, region_fixture, shared_region_fixture, tags
 from tests.support.quarantine import Head, head_fixture
 
 __all__ = ["head_fixture", "region_fixture", "shared_region_fixture"]
@@ -94,6 +96,22 @@ def test_the_word_of_the_cluster_file_for_interruptions_is_kept(
     assert ("EC2 ends the machines of the capacity block cr-1 from 1970-01-12" in caplog.text) is says
 
 
+def test_the_head_is_not_drained_and_its_end_is_said(
+    region: EC2, head: Head, drains: Drains, caplog: pytest.LogCaptureFixture
+) -> None:
+    region.reserve(f"cr-1:type={TYPE},kind=block,ends=1h")
+    provider = provider_with(head, region, {"head": [{"block": "cr-1"}]})
+    provider.__dict__["joined"] = joined = []
+    provider.joined_nodes = lambda: joined
+    (name,) = provider.create_node(node_config(region), tags("head", "head"), 1)
+    provider.non_terminated_nodes({})
+    joins(provider, name, version="v1")
+    wait(head, region, HOUR - 10)
+    assert provider.non_terminated_nodes({}) == [name]
+    assert drains == []
+    assert "EC2 ends the machines of the capacity block cr-1 from 1970-01-12" in caplog.text
+
+
 def test_a_block_that_is_extended_drains_nothing_before_its_new_end(region: EC2, head: Head, drains: Drains) -> None:
     provider, name = running(head, region)
     region.now_s -= 1  # a block keeps its begin
@@ -129,3 +147,12 @@ def test_the_end_is_asked_for_each_five_minutes_and_only_while_machines_run_in_a
     wait(head, region, 1000)
     provider.non_terminated_nodes({})
     assert region.count("DescribeCapacityReservations") == 0
+
+
+@pytest.mark.parametrize(("machine_type", "minutes"), [("p5.48xlarge", 30), ("trn2u.48xlarge", 60)])
+def test_machines_of_ultraservers_end_an_hour_before_their_block(region: EC2, machine_type: str, minutes: int) -> None:
+    region.reserve(f"cr-1:type={machine_type},kind=block,ends=1h")
+    client = boto3.client("ec2", region_name=REGION)
+    (described,) = client.describe_capacity_reservations(CapacityReservationIds=["cr-1"])["CapacityReservations"]
+    assert described["EndDate"].timestamp() == region.now_s + HOUR + minutes * 60
+    assert read(described).ends_s == region.now_s + HOUR

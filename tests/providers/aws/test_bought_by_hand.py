@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.fill import fill
 from accel_scaling.providers.aws.local_cloud import LocalEC2
@@ -15,6 +16,7 @@ from tests.support.cluster import MODULE
 TYPE, ARN = "g5.xlarge", "arn:aws:resource-groups:us-west-2:123456789012:group/a10g"
 TARGET = {"CapacityReservationTarget": {"CapacityReservationId": "cr-1"}}
 GROUP = {"CapacityReservationTarget": {"CapacityReservationResourceGroupArn": ARN}}
+_AIM = "CapacityReservationTarget"
 ONLY = {"CapacityReservationPreference": "capacity-reservations-only"}
 
 
@@ -64,6 +66,32 @@ def test_what_is_written_by_hand_has_the_label_of_its_capacity_type(node_config:
 
 
 @pytest.mark.parametrize(
+    ("node_config", "says"),
+    [
+        (market("capacity-block"), r"MarketType is capacity-block, and no reservation is named, .*; add Capacity"),
+        (
+            market("interruptible-capacity-reservation"),
+            "MarketType is interruptible-capacity-reservation, and no reser",
+        ),
+        (
+            {"CapacityReservationSpecification": {"CapacityReservationTarget": {**TARGET[_AIM], **GROUP[_AIM]}}},
+            "CapacityReservationTarget names the reservation cr-1 and a resource group, of which EC2 takes one; remove",
+        ),
+        (
+            {"CapacityReservationSpecification": {"CapacityReservationPreference": "open", **TARGET}},
+            "has CapacityReservationPreference: open and a CapacityReservationTarget, which EC2 takes together with",
+        ),
+    ],
+)
+def test_what_ec2_refuses_in_each_launch_is_refused_with_its_key(node_config: dict[str, Any], says: str) -> None:
+    with pytest.raises(ClusterConfigError, match=rf"^available_node_types\.a10g\.node_config\..*{says}"):
+        fill(config_with(**node_config), load_catalog())
+    in_template = {"LaunchTemplate": {"LaunchTemplateName": "mine"}}
+    if "InstanceMarketOptions" in node_config:
+        assert fill(config_with(**node_config, **in_template), load_catalog())
+
+
+@pytest.mark.parametrize(
     ("order", "node_config", "reservation"),
     [
         ([{"block": "cr-1"}], {}, Reservation("cr-1", 4, TYPE, "us-west-2b", ReservationKind.BLOCK)),
@@ -78,6 +106,11 @@ def test_what_is_written_by_hand_has_the_label_of_its_capacity_type(node_config:
             None,
             market("capacity-block", CapacityReservationSpecification=TARGET),
             Reservation("cr-1", 4, TYPE, "us-west-2b", ReservationKind.BLOCK),
+        ),
+        (
+            None,
+            market("interruptible-capacity-reservation", CapacityReservationSpecification=TARGET),
+            Reservation("cr-1", 4, TYPE, "us-west-2b", ReservationKind.INTERRUPTIBLE),
         ),
         (["spot", "on-demand"], {}, None),
     ],

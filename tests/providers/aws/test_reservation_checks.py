@@ -60,6 +60,14 @@ def test_a_reservation_that_no_launch_could_use_is_refused_in_one_sentence_with_
         checked(region, entries, zones)
 
 
+def test_a_placement_group_that_is_not_the_reservations_own_is_refused(region: EC2) -> None:
+    region.reserve(f"cr-1:type={TYPE},placement=theirs,count=9")
+    assert checked(region, RESERVED) == checked(region, RESERVED, Placement={"GroupName": "theirs"}) == []
+    says = f"{ORDER_KEY}the reservation cr-1 was created in the placement group theirs, and .*GroupName: mine; write"
+    with pytest.raises(ClusterConfigError, match=says):
+        checked(region, RESERVED, Placement={"GroupName": "mine"})
+
+
 def test_what_is_written_by_hand_is_refused_alike(region: EC2) -> None:
     region.reserve(f"cr-1:type={TYPE},kind=block")
     key = r"^available_node_types\.a10g\.node_config\.CapacityReservationSpecification: "
@@ -108,7 +116,10 @@ def test_what_aws_does_not_have_is_refused_without_asking(entries: list[Any], sa
 
 
 def test_a_block_with_a_placement_group_is_refused_and_a_reservation_with_one_is_not(region: EC2) -> None:
-    for entries, by_hand in ((BLOCK, {}), (None, {"InstanceMarketOptions": {"MarketType": "capacity-block"}})):
+    for entries, by_hand in (
+        (BLOCK, {}),
+        (None, {**BY_HAND, "InstanceMarketOptions": {"MarketType": "capacity-block"}}),
+    ):
         with pytest.raises(ClusterConfigError, match="which EC2 does not take with one: remove Placement"):
             checked(region, entries, Placement={"GroupName": "close"}, **by_hand)
     region.reserve(f"cr-1:type={TYPE},count=4")

@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.cluster.capacity import CapacityEntry, CapacityType
 from accel_scaling.providers.aws.capacity import with_capacity
 from accel_scaling.testing.faults import Fault, write_faults
 from tests.support.aws_provider import (
@@ -148,6 +149,26 @@ def test_an_interruptible_reservation_gets_its_market(region: EC2, head: Head) -
 
 
 ARN = "arn:aws:resource-groups:us-west-2:123456789012:group/a10g"
+
+
+def test_a_reservation_that_was_created_in_a_placement_group_is_used_without_ours(region: EC2, head: Head) -> None:
+    ours = f"accel-scaling-mine-a10g-{A}"
+    boto3.client("ec2", region_name=REGION).create_placement_group(GroupName=ours, Strategy="cluster")
+    region.reserve(f"cr-1:type={TYPE},placement=theirs")
+    provider = provider_with(head, region, THREE)
+    provider.create_node({**node_config(region), "Placement": {"GroupName": ours}}, tags(), 2)
+    assert bought(region) == ["reserved cr-1", "spot"]
+    groups = {one.rehearsal_capacity: one.rehearsal_group for one in region.machines().values()}
+    assert groups == {"reserved cr-1": "", "spot": ours}
+
+
+def test_blocks_of_a_resource_group_are_asked_for_as_ec2_documents_it() -> None:
+    arn = "arn:aws:resource-groups:us-west-2:123456789012:group/blocks"
+    target = {"CapacityReservationTarget": {"CapacityReservationResourceGroupArn": arn}}
+    assert with_capacity("key", {}, CapacityEntry(CapacityType.BLOCK, arn)) == {
+        "InstanceMarketOptions": {"MarketType": "capacity-block"},
+        "CapacityReservationSpecification": target,
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base import authentication
 from accel_scaling.providers.base.authentication import Authentication, bring_token, decide, make_token, prepare
 from accel_scaling.providers.base.command_runner import NodeStart, RefusingCommandRunner
+from accel_scaling.providers.base.provider import BootCheckedProvider
 
 TOKEN = "5" * 64
 START = with_boot_check("ray start --head")
@@ -163,9 +164,61 @@ def test_a_worker_is_told_what_the_heads_ray_has_come_to(home: Path, monkeypatch
     with_token(home)
     assert authentication.of_head() == Authentication("disabled")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    assert authentication.of_head() == Authentication("token", TOKEN)
+    assert authentication.of_head() == Authentication("token", TOKEN, of_head=True)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of the variable")
     assert authentication.of_head().token == "of the variable"
+
+
+class Autoscaler(BootCheckedProvider):
+    """A provider of an autoscaler, with nothing of a cloud."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        config = tmp_path / "ray_bootstrap_config.yaml"
+        config.write_text("{available_node_types: {}}")
+        monkeypatch.setattr("sys.argv", ["/ray/autoscaler/v2/monitor.py", f"--autoscaling-config={config}"])
+        monkeypatch.setattr("accel_scaling.providers.base.cluster_config.publish", lambda path: None)
+        self._set_gate({"type": "external", "spare_accelerators": False})
+
+
+def test_workers_get_the_token_with_which_the_heads_ray_runs_not_one_that_has_come_to_its_file_since(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    file = with_token(home)
+    autoscaler = Autoscaler(monkeypatch, tmp_path)
+    file.write_text("a file mount has brought this one")
+    assert autoscaler._authentication() == Authentication("token", TOKEN, of_head=True)
+    file.unlink()
+    assert autoscaler._authentication().token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("before", "said"), [("of another user\n", True), (TOKEN, False), (f"{TOKEN}\n", False), (None, False)]
+)
+def test_ray_up_says_before_the_heads_ray_starts_that_its_token_is_replaced(
+    before: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, said: bool
+) -> None:
+    head = tmp_path / ".ray" / "auth_token"
+    head.parent.mkdir()
+    if before:
+        head.write_text(before)
+    bring_token(Host(tmp_path), Authentication("token", TOKEN))
+    text = " ".join("".join(capsys.readouterr()).split())
+    assert ("The head has another token in ~/.ray/auth_token, which is now replaced" in text) is said
+    assert TOKEN not in text
+    bring_token(Host(tmp_path), Authentication("token", TOKEN, of_head=True))
+    assert "".join(capsys.readouterr()) == "", "a worker's is the autoscaler's own affair"
+
+
+def test_ray_up_says_when_a_node_gets_the_token(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_token(home)
+    prepare({"provider": {}})
+    assert "that of ~/.ray/auth_token. A node gets it by ssh, when its Ray is started." in "".join(capsys.readouterr())
+    monkeypatch.setattr(_ray, "leaves_ray_running", lambda: True)
+    prepare({"provider": {}})
+    assert "With --no-restart, a head that runs keeps the token that it was s" in "".join(capsys.readouterr())
 
 
 class Host:
@@ -210,7 +263,10 @@ def test_a_node_gets_the_token_once_before_its_first_start_command_and_each_is_t
     host = Host(tmp_path)
     host.run = lambda cmd, **_: host.commands.append(cmd) or b""  # type: ignore[method-assign,func-returns-value]
     runner = RefusingCommandRunner(
-        host, lambda *_: True, lambda *_: None, authentication=lambda: Authentication("token", TOKEN)
+        host,
+        lambda *_: True,
+        lambda *_: None,
+        authentication=lambda: Authentication("token", TOKEN, of_head=True),
     )
     for command in ("ray stop", START, START):
         runner.run(command)
@@ -222,7 +278,7 @@ def test_a_node_gets_the_token_once_before_its_first_start_command_and_each_is_t
     ]
     assert sum(command.startswith("rsync") for command in host.commands) == 1
     assert len(starts) == 2
-    assert all(command.startswith("export RAY_AUTH_MODE=token; ") for command in starts)
+    assert all(command.startswith("export RAY_AUTH_MODE=token ACCEL_SCALING_TOKEN_OF_HEAD=1; ") for command in starts)
     assert TOKEN not in "".join(host.commands)
 
 

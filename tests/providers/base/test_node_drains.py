@@ -11,6 +11,7 @@ import pytest
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, NodeEvent
+from accel_scaling.cli.status import as_text
 from accel_scaling.quarantine.gate import Gate
 from tests.support.told_events import Told
 from tests.support.watched_cloud import Cluster
@@ -90,6 +91,83 @@ def test_one_sick_machine_is_kept_where_the_file_says_so(make: Callable[..., Clu
     cluster.round()
     assert cluster.listed() == []
     assert sorted((cluster.state(first), cluster.state(second))) == ["running", "terminated"]
+    assert told.stopped == [], "no Ray runs there any more"
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("error", [None, RuntimeError("no GCS")])
+def test_a_sick_machine_that_is_kept_runs_no_task_and_is_no_worker_but_said_and_ended_by_ray_down(
+    error: Exception | None, make: Callable[..., Cluster], caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told(make(confirmation={"keep_for_inspection": True}))
+    cluster, provider = told.cluster, told.cluster.provider
+
+    def fails(_: Any) -> None:
+        raise error or AssertionError
+
+    if error:
+        provider.stop_nodes = fails  # type: ignore[method-assign]
+    node = told.running()
+    told.tell(node, EventKind.SICK, within_s=30)
+    cluster.round()
+    cluster.round(31)  # a task of it hangs: Ray itself lets it
+    assert cluster.state(node) == "running"
+    assert told.stopped == ([] if error else [f"ray-{node}"])
+    assert ("Ray still runs on node" in caplog.text) == bool(error)
+    assert cluster.listed() == []
+    assert node not in cluster.gate.workers()
+    cluster.launch(count=4)  # as many as the type may have
+    assert cluster.most() == 4
+    text = as_text(cluster.gate._store.read(), cluster.head.now_s)
+    assert f"{node} is kept for inspection, and paid for, until `ray down`: sick: Unhealthy" in " ".join(text.split())
+    provider.machines[node].state = "stopped"  # a listing that lacks it
+    cluster.round(60)
+    provider.machines[node].state = "running"
+    cluster.round(timeouts.KEPT_GONE_S)
+    assert node not in cluster.listed()
+    ended = provider.machines.pop(node)  # by a person
+    for _ in range(2):
+        cluster.round(timeouts.KEPT_GONE_S)
+    assert "inspection" not in as_text(cluster.gate._store.read(), cluster.head.now_s)
+    provider.machines[node] = ended
+    provider.gate = Gate({}, None, cluster.head.path)  # of `ray down`, which is no autoscaler
+    assert node in provider.non_terminated_nodes({})
+
+
+def test_an_event_in_the_moment_in_which_an_earlier_one_is_removed_is_not_lost(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, cluster, keys = told.running(), told.cluster, list[str]()
+    told.tell(node, EventKind.REBALANCE, acts=False)
+    told.events[f"ray-{node}/1"] = told.events.pop(f"ray-{node}")
+
+    def forget(key: str) -> None:
+        keys.append(key)
+        del told.events[key]
+        if not keys[1:]:  # the node tells more, after the head has read and before it removes
+            told.tell(node, EventKind.INTERRUPTION, within_s=0)
+            told.events[f"ray-{node}/2"] = told.events.pop(f"ray-{node}")
+
+    monkeypatch.setattr(_ray, "forget_event", forget)
+    cluster.round()
+    cluster.round()
+    assert keys == [f"ray-{node}/1"]
+    assert cluster.state(node) == "terminated"
+
+
+def test_what_one_node_has_told_counts_in_the_order_in_which_it_told_it(told: Told) -> None:
+    """As after a start of the autoscaler, which reads all at once."""
+    first, node = told.running(), told.running()
+    told.tell(first, EventKind.SICK)
+    told.cluster.round()
+    now_s = told.cluster.head.now_s
+    told.tell(node, EventKind.SICK, "Confirmed", acts=False, told_s=now_s)
+    told.events[f"ray-{node}/1"] = told.events.pop(f"ray-{node}")
+    told.tell(node, EventKind.SICK, told_s=now_s - 60)
+    told.events[f"ray-{node}/2"] = told.events.pop(f"ray-{node}")
+    told.cluster.round()
+    assert list(told.drained) == [f"ray-{first}"]
+    assert node not in told.cluster.gate.drains.all()
 
 
 def test_what_others_write_into_the_store_ends_nothing(told: Told) -> None:

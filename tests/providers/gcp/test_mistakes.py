@@ -241,10 +241,12 @@ def test_scheduling_that_google_would_refuse_is_refused_before_the_head_is_paid_
 
 
 def test_what_a_template_holds_may_contradict_too(gce: Google) -> None:
-    gce.add_template("gpu", {"machineType": "g2-standard-4", "disks": DISKS, "scheduling": {"automaticRestart": True}})
+    deleted = {**SPOT, "instanceTerminationAction": "DELETE"}
+    gce.add_template("gpu", {"machineType": "g2-standard-4", "disks": DISKS, "scheduling": deleted})
     template = f"projects/{PROJECT}/global/instanceTemplates/gpu"
-    message = sentence_of(gce, (L4, {"sourceInstanceTemplate": template, "scheduling": SPOT}))
-    assert "scheduling.automaticRestart is true" in message
+    ours = {"provisioningModel": "STANDARD"}
+    message = sentence_of(gce, (L4, {"sourceInstanceTemplate": template, "scheduling": ours}))
+    assert "scheduling.instanceTerminationAction is for machines that Google ends" in message
 
 
 @pytest.mark.parametrize("ends", [{"maxRunDuration": {"seconds": "3600"}}, SPOT])

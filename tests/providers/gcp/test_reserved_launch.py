@@ -11,11 +11,13 @@ from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.verdicts import LABEL_VERDICT
+from accel_scaling.providers.gcp import placement_policies
 from accel_scaling.providers.gcp.capacity import with_capacity
+from accel_scaling.providers.gcp.placement import policy_name
 from accel_scaling.providers.gcp.reserved_launch import ReservedLaunches
 from accel_scaling.testing.gce.reservations import GceReservation
 from tests.providers.gcp.test_machine_end import Head
-from tests.support.gcp_provider import DISKS, ZONES, Google, config_of, google, provider_of, tags
+from tests.support.gcp_provider import DISKS, PROJECT, ZONES, Google, config_of, google, provider_of, tags
 
 A, B, C = ZONES
 TYPE, BLOCK_TYPE = "a2-highgpu-1g", "a4-highgpu-8g"
@@ -44,11 +46,13 @@ class Reserving(Head):
         zones = ",".join(ZONES)
         return provider_of(config_of(self.gce.url, availability_zone=zones)), {"gpu": {}}
 
-    def launch_of(self, count: int, *order: Any, machine_type: str = TYPE, **node_config: Any) -> list[str]:
+    def launch_of(
+        self, count: int, *order: Any, machine_type: str = TYPE, kind: str = "worker", **node_config: Any
+    ) -> list[str]:
         """Launch machines of a node type with this order."""
         self.provider.provider_config["capacity"] = {"gpu": list(order)} if order else {}
         made = {"machineType": machine_type, "disks": DISKS, "networkInterfaces": NETWORK, "scheduling": GPU}
-        return list(self.provider.create_node({**made, **node_config}, tags("gpu"), count))
+        return list(self.provider.create_node({**made, **node_config}, tags("gpu", kind), count))
 
 
 @pytest.fixture(name="gce")
@@ -193,3 +197,35 @@ def test_a_node_is_drained_once_before_its_machine_ends_and_then_deleted(
     head.round()
     assert gce.machines() == {}
     assert head.strikes() == {name: "Confirmed"}
+
+
+def test_the_head_is_not_drained_before_its_machine_ends(
+    head: Reserving, gce: Google, drains: list[tuple[list[str], float]], caplog: pytest.LogCaptureFixture
+) -> None:
+    (name,) = head.launch_of(1, {"flex-start": {"run_for": "1h"}}, machine_type=BLOCK_TYPE, kind="head")
+    head.provider.non_terminated_nodes({})
+    head.joined = [_ray.JoinedNode("", head.provider.internal_ip(name), {}, True, "ray-1")]
+    head.now_s += 3590
+    head.round()
+    assert drains == []
+    assert "as it was asked for; nothing is done about it" in caplog.text
+    assert name in gce.machines()
+
+
+@pytest.mark.parametrize("theirs", ["", "theirs"])
+def test_a_reservation_is_used_with_its_own_placement_policy_or_with_none(
+    theirs: str, head: Reserving, gce: Google
+) -> None:
+    gce.reserve(GceReservation("mine", TYPE, 1, policy=theirs))
+    place = f"projects/{PROJECT}/regions/us-central1/resourcePolicies"
+    ours, reserved = policy_name("mine", "gpu", ZONES[0]), head.provider._resource("compute").reserved
+    placed = {"project_id": PROJECT, "region": "us-central1"}
+    placement_policies.make(reserved.reservations._compute, placed, "mine", ["theirs", ours])
+    head.launch_of(2, {"reserved": "mine"}, "spot", resourcePolicies=[f"{place}/{ours}"])
+    bought = {
+        one["scheduling"].get("provisioningModel", "STANDARD"): [
+            path.rpartition("/")[2] for path in one.get("resourcePolicies") or ()
+        ]
+        for one in gce.machines().values()
+    }
+    assert bought == {"STANDARD": [theirs] if theirs else [], "SPOT": [ours]}

@@ -245,3 +245,27 @@ def test_a_changed_catalog_takes_effect_in_spite_of_rays_config_cache(gce: Googl
         provider_of(made)  # every command makes the provider next
         seen.append(made["available_node_types"]["cpu"]["resources"]["CPU"])
     assert seen == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("order", "by_hand", "model"),
+    [(["spot"], {}, "SPOT"), (["on-demand"], {}, "STANDARD"), (None, {"provisioningModel": "SPOT"}, "SPOT")],
+)
+def test_the_defaults_that_google_writes_into_a_template_do_not_say_how_its_machines_are_bought(
+    order: Any, by_hand: dict[str, Any], model: str, gce: Google
+) -> None:
+    defaults = {"preemptible": False, "provisioningModel": "STANDARD", "automaticRestart": True}
+    machine = {
+        "machineType": "n1-standard-4",
+        "disks": DISKS,
+        "scheduling": {**defaults, "onHostMaintenance": "MIGRATE"},
+    }
+    gce.add_template("cpu", {**machine, "reservationAffinity": {"consumeReservationType": "ANY_RESERVATION"}})
+    node_config = {
+        "sourceInstanceTemplate": "global/instanceTemplates/cpu",
+        **({"scheduling": by_hand} if by_hand else {}),
+    }
+    provider = {"capacity": {"cpu": order}} if order else {}
+    made = resolved(changed(config_of(gce.url, **provider), "available_node_types/cpu/node_config", node_config))
+    (name,) = provider_of(made).create_node(made["available_node_types"]["cpu"]["node_config"], tags("cpu"), 1)
+    assert gce.machines()[name]["scheduling"]["provisioningModel"] == model

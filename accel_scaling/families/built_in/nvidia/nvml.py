@@ -82,7 +82,7 @@ class _Memory(ctypes.Structure):
 
 def ask(root: Path) -> NvmlAnswer:
     """Load the library under ``root`` and ask it for its devices; whatever it does becomes an answer."""
-    path = _path(root)
+    path = library_path(root)
     if path is None:
         return _not_found()
     try:
@@ -122,10 +122,16 @@ def _ask_library(path: str, *, fabric: bool) -> NvmlAnswer:
     return answer
 
 
-def _path(root: Path) -> str | None:
+def library_path(root: Path, name: str = LIBRARY) -> str | None:
+    """Return the path of a library of NVIDIA's driver; None where it is not there.
+
+    Args:
+        root: the folder used as ``/``.
+        name: the library's file.
+    """
     if root == Path("/"):
-        return LIBRARY  # the dynamic linker's own search, as Ray's
-    paths = (path for folder in LIBRARY_FOLDERS for path in sorted(root.glob(f"{folder}/{LIBRARY}")))
+        return name  # the dynamic linker's own search, as Ray's
+    paths = (path for folder in LIBRARY_FOLDERS for path in sorted(root.glob(f"{folder}/{name}")))
     return next((str(path) for path in paths), None)
 
 
