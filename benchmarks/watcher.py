@@ -88,9 +88,11 @@ def measure(cloud: str, seconds: float) -> None:
 def report(cloud: str, processes: dict[int, str], seconds: float) -> None:
     """Print the figures of these processes over so many seconds from now on."""
     time.sleep(2)  # its start is over
-    before, memory = {one: cpu_s(one) for one in processes}, {one: memory_mib(one) for one in processes}
-    began_s = time.monotonic()
-    time.sleep(seconds)
+    before, began_s = {one: cpu_s(one) for one in processes}, time.monotonic()
+    first_s = seconds / 10  # in which each part has worked once, and has loaded what it needs
+    time.sleep(first_s)
+    memory = {one: memory_mib(one) for one in processes}
+    time.sleep(seconds - first_s)
     took_s = time.monotonic() - began_s
     whole_s = 0.0
     for process, what in processes.items():
@@ -100,7 +102,7 @@ def report(cloud: str, processes: dict[int, str], seconds: float) -> None:
         grown = resident - memory[process][0]
         sys.stdout.write(
             f"{cloud}: {what}: {used_s:.2f} s of CPU, {resident:.1f} MiB resident ({mine:.1f} its share), "
-            f"{grown:+.1f} MiB since its start\n"
+            f"{grown:+.1f} MiB in the last {(took_s - first_s) / 60:.0f} minutes\n"
         )
     share = whole_s / took_s
     sys.stdout.write(f"{cloud}: {share:.3%} of a core over {took_s:.0f} s of quiet; {3600 * share:.1f} s an hour\n")

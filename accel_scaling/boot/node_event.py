@@ -11,6 +11,8 @@ from accel_scaling.message_text import one_line
 
 MOST_CODE, MOST_MESSAGE, _MOST_NAME = 60, 500, 200
 MOST_BYTES = 8192
+UNKNOWN = "Unknown"
+"""The code of a look that could not say whether the devices are well."""
 
 
 class EventKind(Enum):

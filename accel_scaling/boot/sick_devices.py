@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.node_event import UNKNOWN
 from accel_scaling.boot.verdicts import VerdictWord, holds_promise
 from accel_scaling.detect.model import DriverState
 from accel_scaling.families.inventory import detect
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from accel_scaling.boot.verdicts import Verdict
     from accel_scaling.boot.watcher_start import Watched
     from accel_scaling.detect.model import Detection
-
-UNKNOWN = "Unknown"
-"""The code where nobody can say whether the devices are well."""
 
 
 class Sick(NamedTuple):

@@ -185,7 +185,7 @@ def entries_of(key: str, given: Any) -> Iterator[CapacityEntry]:
     else:
         raise ClusterConfigError(
             f"{key}.{type_.value} is {shown(options)}: it takes {' and '.join(_OPTIONS[type_])}, such as "
-            f"{{{type_.value}: {{wait_for: 2h}}}}"
+            f"{_EXAMPLES.get(type_, f'{{{type_.value}: {{wait_for: 2h}}}}')}"
         )
 
 

@@ -38,6 +38,7 @@ def local_cloud(
     place: str = "",
     hosts: str | None = None,
     ray_in: str = "",
+    shared: str = "",
     directory: Path | None = None,
 ) -> Iterator[LocalCloud]:
     """Start a local cloud; at the end of the block everything that it started is gone.
@@ -50,6 +51,7 @@ def local_cloud(
         hosts: ``isolated`` (namespaces and sshd; needs root) or ``processes``; None takes the best that works here.
         ray_in: the folder on the hosts that has `ray`, such as ``~/venv``, which is then not on their PATH; without it,
             the environments that the start commands of a cluster file name are made.
+        shared: the folder below the hosts' home, such as ``~/runs``, that all of them share, as from a file server.
         directory: where events, logs and Ray's logs of ended machines stay; None for a folder of the block.
 
     Raises:
@@ -57,6 +59,7 @@ def local_cloud(
         RehearsalError: this machine cannot carry it, or a fault or reservation that is not one.
     """
     # Imported now: the commands of plain-process hosts import this package too, at each call.
+    from accel_scaling.testing.hosts.hosts import below_home
     from accel_scaling.testing.hosts.settings import HostKind
     from accel_scaling.testing.local_clouds import local_cloud_class
 
@@ -66,7 +69,8 @@ def local_cloud(
         if directory is None:
             folder = tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True)
             directory = Path(stack.enter_context(folder))
-        cloud = stack.enter_context(local_cloud_class(name)(directory, place=place, kind=kind, ray_in=ray_in))
+        local = local_cloud_class(name)(directory, place=place, kind=kind, ray_in=ray_in, shared=below_home(shared))
+        cloud = stack.enter_context(local)
         cloud.set_faults(*wrong)
         cloud.set_reservations(*bought)
         yield cloud

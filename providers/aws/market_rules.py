@@ -26,7 +26,13 @@ def check_market(location: str, node_config: dict[str, Any], market: str) -> Non
     Raises:
         ClusterConfigError: names the key, and what to write.
     """
-    target = reservation_in(node_config) or group_in(node_config)
+    name, group = reservation_in(node_config), group_in(node_config)
+    target = name or group
+    if name and group:
+        raise ClusterConfigError(
+            f"{location}.{SPECIFICATION}.CapacityReservationTarget names the reservation {name} and a resource group, "
+            "of which EC2 takes one; remove the other"
+        )
     if market in (BLOCK, INTERRUPTIBLE) and not target and not node_config.get("LaunchTemplate"):
         raise ClusterConfigError(
             f"{location}.{MARKET}.MarketType is {market}, and no reservation is named, without which EC2 refuses each "

@@ -35,7 +35,7 @@ from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 from accel_scaling.inputs.file_text import expanded, is_file
 from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import authentication, config_cache
-from accel_scaling.providers.base.demand_reports import collected_often
+from accel_scaling.providers.base.demand_reports import collected_as_by_ray, collected_often
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
 from accel_scaling.terminal import wrapped
@@ -87,7 +87,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         return _stand_in(**{REFUSED: str(with_old_fill(file, error) if file else error)})
     for note in [*_of_an_old_fill(config), *notes]:
         _warn(note)
-    add_boot_check(filled, bundled)
+    add_boot_check(collected_as_by_ray(filled), bundled)
     return collected_often(filled)
 
 

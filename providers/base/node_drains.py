@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.boot.node_event import EventKind, NodeEvent, read_event
+from accel_scaling.boot.node_event import UNKNOWN, EventKind, NodeEvent, read_event
 from accel_scaling.providers.base.machine_drain import WAITS, Drain, place, record_of, sentence_of
 from accel_scaling.quarantine.drain_record import may_begin
 
@@ -131,7 +131,7 @@ class NodeDrains:
             where = place(node_id, nodes) if node_id else f"the node at {event.address}"
             logger.error("%s: %s; nothing is done about it", where, sentence_of(event))
             self._forgotten.add(key)
-            if node_id and event.kind is EventKind.SICK and not self._begun(node_id):
+            if node_id and event.kind is EventKind.SICK and event.code != UNKNOWN and not self._begun(node_id):
                 self._withdraw(node_id)  # it is well again
             return True
         event = replace(event, deadline_s=self._deadline_s(node_id, nodes[node_id], event))

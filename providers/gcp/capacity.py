@@ -99,6 +99,12 @@ def _flex_start(
     key: str, node_config: dict[str, Any], scheduling: dict[str, Any], entry: CapacityEntry
 ) -> dict[str, Any]:
     run_s, wait_s = entry.run_for_s, entry.wait_for_s
+    by_hand = next((name for name in ("maxRunDuration", "terminationTime") if scheduling.get(name)), None)
+    if run_s is not None and by_hand:
+        raise ClusterConfigError(
+            f"{key} has run_for, and its node_config has scheduling.{by_hand}, which says when its machines end too: "
+            "remove one of them"
+        )
     if run_s is None and not any(scheduling.get(name) for name in ("maxRunDuration", "terminationTime")):
         raise ClusterConfigError(
             f"{key}: flex-start does not say for how long its machines run; write {{flex-start: {{run_for: 24h}}}}, of "

@@ -128,7 +128,8 @@ def create(
         shaped = compute.reserved.shaped(way, missing)
         if not shaped.count:
             return [], shaped.failure
-        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
+        body = placement.in_zone(requests[place].body, way.zone)
+        request = requests[place]._replace(body=compute.reserved.placed(way, body))
         nodes, failure = _create_in(compute, way.zone, request, shaped.count)
         failure = compute.reserved.judged(way, failure) or shaped.failure
         unreserved = reservation_in(way.node_config) is None

@@ -15,7 +15,7 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp.cloud import CLOUD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from accel_scaling.cluster.cluster import Cluster
 
@@ -50,6 +50,25 @@ def in_zone(body: dict[str, Any], zone: str) -> dict[str, Any]:
     if not body.get(POLICIES):
         return body
     return {**body, POLICIES: [_of_zone(path, zone) for path in body[POLICIES]]}
+
+
+def in_reservation(body: dict[str, Any], policies: Sequence[str]) -> dict[str, Any]:
+    """Return the body of a machine for a reservation that takes no policy but its own, or none; the user's stays.
+
+    Args:
+        body: of the machine.
+        policies: of the reservation.
+    """
+    given = body.get(POLICIES) or []
+    if policies and (not given or all(map(_is_ours, given))):
+        return {**body, POLICIES: list(policies)}
+    rest = [path for path in given if not _is_ours(path)]
+    without = {key: value for key, value in body.items() if key != POLICIES}
+    return {**without, POLICIES: rest} if rest else without
+
+
+def _is_ours(path: str) -> bool:
+    return re.fullmatch(rf"{_PREFIX}.*-[0-9a-f]{{6}}-[a-z0-9-]+", path.rpartition("/")[2]) is not None
 
 
 def _of_zone(path: str, zone: str) -> str:

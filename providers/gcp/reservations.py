@@ -41,6 +41,8 @@ class Reservation:
         begins_s: from when it can be used, in Unix seconds; 0 where Google does not say.
         ends_s: when Google ends its machines, in Unix seconds; None where it does not end them.
         is_block: it is of calendar mode: it has an end, and its machines are RESERVATION_BOUND.
+        policies: the placement policies that it was made with.
+        is_dense: Google has placed its machines close to each other.
     """
 
     name: ReservationName
@@ -52,6 +54,8 @@ class Reservation:
     begins_s: float = 0.0
     ends_s: float | None = None
     is_block: bool = False
+    policies: tuple[str, ...] = ()
+    is_dense: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -157,6 +161,8 @@ def _read(name: ReservationName, row: dict[str, Any]) -> Reservation:
         str(row.get("status") or READY),
         total,
         max(0, min(total, assured) - used),
+        policies=tuple(map(str, (row.get("resourcePolicies") or {}).values())),
+        is_dense=row.get("deploymentType") == "DENSE",
     )
 
 

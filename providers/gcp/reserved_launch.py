@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.message_text import utc
 from accel_scaling.providers.base import reserved_launch
 from accel_scaling.providers.base.zone_launch import NotYet
+from accel_scaling.providers.gcp import placement
 from accel_scaling.providers.gcp.capacity import reservation_in
 from accel_scaling.providers.gcp.reservations import MISSING
 
@@ -35,6 +36,19 @@ class ReservedLaunches(reserved_launch.ReservedLaunches):
         known: Reservation | None = super().known_of(way)
         # Google refuses the launch, and says why.
         return None if known is None or known.state == MISSING else known
+
+    def placed(self, way: Offer, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a machine with the placement policy that its reservation takes.
+
+        One that was made with a policy takes machines with this policy; one without it, unless Google has made it
+        dense, takes machines without (GoogleCloudPlatform/cluster-toolkit, resume.py: update_reservation_props).
+        """
+        if self.name_in(way) is None:
+            return body
+        known = self.known_of(way)
+        if known is not None and not known.policies and (known.is_dense or known.is_block):
+            return body
+        return placement.in_reservation(body, known.policies if known else ())
 
     def refusal(self, known: Reservation, way: Offer) -> Failure | None:
         """Return why Google launches no machine into a reservation now; None where it may."""

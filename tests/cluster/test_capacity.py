@@ -61,6 +61,7 @@ def test_a_reservation_of_another_project_has_it_in_its_key() -> None:
     [
         ("spott", r"gpu\[0\] is 'spott'; nearest: spot: write on-demand, spot, reserved, block or flex-start"),
         ({"spot": 3}, r"gpu\[0\]\.spot is 3: it takes wait_for"),
+        ({"flex-start": "24h"}, r"is '24h': it takes run_for and wait_for, such as \{flex-start: \{run_for: 24h, wait"),
         ({"reserved": {"nam": "x"}}, r"gpu\[0\]\.reserved\.nam is a key that nothing reads; nearest: name"),
         ({"reserved": "a b; rm"}, r"gpu\[0\]\.reserved\.name is 'a b; rm': write the name or id"),
         ("block", r"gpu\[0\]\.block names no block: write \{block: NAME\}"),

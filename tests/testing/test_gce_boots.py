@@ -22,7 +22,7 @@ LONGEST = "ray-" + "c" * 41 + "-worker-1a2b3c-tpu"  # of a slice, where the clus
 
 def test_each_host_of_a_slice_with_a_long_name_has_a_name_of_its_own_that_a_kernel_takes(tmp_path: Path) -> None:
     booted: list[Any] = []
-    hosts = SimpleNamespace(boot=booted.append)
+    hosts = SimpleNamespace(boot=booted.append, change_devices=lambda *_: None)
     metadata = SimpleNamespace(add=lambda *_: None)
     events = SimpleNamespace(instance=lambda *_, **__: None)
     settings = SimpleNamespace(latencies=Latencies(boot_s=0), faults_file=tmp_path / "faults")
@@ -36,7 +36,7 @@ def test_each_host_of_a_slice_with_a_long_name_has_a_name_of_its_own_that_a_kern
 
 def test_a_host_whose_first_process_ends_at_once_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = isolated.IsolatedHosts.__new__(isolated.IsolatedHosts)
-    hosts._settings = SimpleNamespace(network="10.1", scratch=tmp_path, kind=HostKind.ISOLATED)  # type: ignore[assignment]
+    hosts._settings = SimpleNamespace(network="10.1", scratch=tmp_path, kind=HostKind.ISOLATED, shared="")  # type: ignore[assignment]
     hosts._hosts = {}
     (tmp_path / "h").mkdir()
     started: list[Any] = []

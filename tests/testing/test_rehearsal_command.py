@@ -43,6 +43,13 @@ def test_a_script_that_the_command_names_is_on_the_head_under_the_same_name(fold
     assert on_head(tmp_path, line) == ("'a  word'\n", "7")
 
 
+def test_a_program_can_be_run_on_the_head_too(folder: Path, tmp_path: Path) -> None:
+    program = folder / "train.sh"
+    program.write_text("#!/bin/sh\necho it runs\n", encoding="utf-8")
+    program.chmod(0o755)
+    assert on_head(tmp_path, shell_line(["./train.sh"])) == ("it runs\n", "0")
+
+
 @pytest.mark.parametrize("word", ["my scripts", "/etc/hostname", "../work/my scripts/say it.sh", "-c", "x" * 5000, ""])
 def test_other_words_of_the_command_bring_nothing(folder: Path, tmp_path: Path, word: str) -> None:
     line = shell_line(["printf", "%s", word])

@@ -22,6 +22,7 @@ class Trained:
     """The program's training function, with Ray Train's answers at hand."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "1")  # which the program sets where it is not set
         import ray.train
 
         self._program = runpy.run_path(str(ROOT / EXAMPLE))
@@ -84,6 +85,7 @@ def test_on_an_older_ray_the_run_has_its_regular_checkpoints(trained: Trained) -
 
 @pytest.mark.cluster
 @pytest.mark.wide
+@pytest.mark.since(2, 58)  # ray.train.get_preemption_info
 @pytest.mark.timeout(400)
 def test_a_rehearsed_run_saves_its_checkpoint_in_time_and_ends_on_the_replacement(scratch: Path) -> None:
     faults, said = scratch / "faults.txt", []

@@ -43,6 +43,7 @@ class GceReservation:
         begins_s: when it can be used, as Unix time.
         ends_s: when it is deleted, as Unix time; None for never.
         readable: the caller may look at it.
+        policy: the placement policy that it was made with; empty for none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class GceReservation:
     begins_s: float = 0.0
     ends_s: float | None = None
     readable: bool = True
+    policy: str = ""
 
 
 class Reservations:
@@ -131,7 +133,9 @@ class Reservations:
                 "Cannot insert instance to a reservation with status: CREATING, as it requires reservation to be in "
                 "READY state."
             )
-        if one.machine_type != request.machine_type or one.calendar != (model == _BOUND):
+        policies = {str(path).rpartition("/")[2] for path in request.body.get("resourcePolicies") or ()}
+        near = one.calendar or policies == ({one.policy} if one.policy else set())
+        if one.machine_type != request.machine_type or one.calendar != (model == _BOUND) or not near:
             return "", _refused(f"No available resources in specified reservations '{values[0]}'")
         if not self._free(one):
             return "", _refused(
@@ -251,6 +255,10 @@ class Reservations:
             },
             "shareSettings": {"shareType": "SPECIFIC_PROJECTS" if one.project else "LOCAL"},
         }
+        if one.policy:
+            region = self._state.zones[0].rpartition("-")[0]
+            url = f"{COMPUTE}projects/{self._state.project}/regions/{region}/resourcePolicies/{one.policy}"
+            record["resourcePolicies"] = {"policy": url}
         if one.ends_s is not None:
             record["deleteAtTime"] = time_text(one.ends_s)
         return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import shlex
 import shutil
 import tempfile
@@ -46,6 +47,8 @@ def shell_line(command: Sequence[str]) -> str:
     for word, path in files.items():
         text, place = base64.b64encode(path.read_bytes()).decode("ascii"), shlex.quote(word)
         steps.append(f"mkdir -p {shlex.quote(str(path.parent))}; echo {text} | base64 -d > {place}; ")
+        if os.access(path, os.X_OK):
+            steps.append(f"chmod +x {place}; ")
     return f"{''.join(steps)}{shlex.join(command)}; echo $? > ~/{EXIT_CODE_FILE}"
 
 

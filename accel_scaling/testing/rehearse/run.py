@@ -24,6 +24,7 @@ from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftover
 from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
 from accel_scaling.testing.rehearse.act import Act
+from accel_scaling.testing.rehearse.command import shell_line
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 from accel_scaling.testing.reservations import Reservation, Reservations, of_file
@@ -86,6 +87,7 @@ class Rehearsal:
         read_config(self.config, self.catalog).check_told()  # the local cloud has none of the account's templates
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         reservations = self._reservations()
+        shell_line(self.command)  # refuses files that are too large
         with self._begun(cloud, user_types, reservations) as local:
             config = self.config if self.command else with_marks(self.config, self.catalog)
             cluster, left_out = local.write_cluster(config)

@@ -16,6 +16,7 @@ from tests.support.cluster import MODULE
 TYPE, ARN = "g5.xlarge", "arn:aws:resource-groups:us-west-2:123456789012:group/a10g"
 TARGET = {"CapacityReservationTarget": {"CapacityReservationId": "cr-1"}}
 GROUP = {"CapacityReservationTarget": {"CapacityReservationResourceGroupArn": ARN}}
+_AIM = "CapacityReservationTarget"
 ONLY = {"CapacityReservationPreference": "capacity-reservations-only"}
 
 
@@ -71,6 +72,10 @@ def test_what_is_written_by_hand_has_the_label_of_its_capacity_type(node_config:
         (
             market("interruptible-capacity-reservation"),
             "MarketType is interruptible-capacity-reservation, and no reser",
+        ),
+        (
+            {"CapacityReservationSpecification": {"CapacityReservationTarget": {**TARGET[_AIM], **GROUP[_AIM]}}},
+            "CapacityReservationTarget names the reservation cr-1 and a resource group, of which EC2 takes one; remove",
         ),
         (
             {"CapacityReservationSpecification": {"CapacityReservationPreference": "open", **TARGET}},

@@ -93,7 +93,7 @@ def test_a_resolved_config_has_promises_defaults_the_package_and_the_boot_check(
         starts = [command for command in resolved[key] if "ray start" in command]
         assert len(starts) == 1
         assert has_boot_check(starts[0])
-        assert starts[0].startswith(f"ACCEL_SCALING_BUNDLE=~/.accel_scaling_bundle/{content.name}; ")
+        assert f"ACCEL_SCALING_BUNDLE=~/.accel_scaling_bundle/{content.name}; " in starts[0]
 
 
 def test_set_up_commands_run_once_on_workers(resolved: dict[str, Any]) -> None:

@@ -116,7 +116,10 @@ def test_what_aws_does_not_have_is_refused_without_asking(entries: list[Any], sa
 
 
 def test_a_block_with_a_placement_group_is_refused_and_a_reservation_with_one_is_not(region: EC2) -> None:
-    for entries, by_hand in ((BLOCK, {}), (None, {"InstanceMarketOptions": {"MarketType": "capacity-block"}})):
+    for entries, by_hand in (
+        (BLOCK, {}),
+        (None, {**BY_HAND, "InstanceMarketOptions": {"MarketType": "capacity-block"}}),
+    ):
         with pytest.raises(ClusterConfigError, match="which EC2 does not take with one: remove Placement"):
             checked(region, entries, Placement={"GroupName": "close"}, **by_hand)
     region.reserve(f"cr-1:type={TYPE},count=4")

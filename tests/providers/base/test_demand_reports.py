@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.providers.base.demand_reports import collected_often
+from accel_scaling.providers.base.demand_reports import collected_as_by_ray, collected_often
 
 START = "ray start --head"
 
@@ -34,6 +34,7 @@ def test_a_users_own_period_stays_and_doing_it_twice_changes_nothing() -> None:
     config = collected_often({"head_start_ray_commands": ["ray stop", START], "max_workers": 2})
     assert config["head_start_ray_commands"][0] == "ray stop"
     assert collected_often(config | {}) == config
+    assert collected_as_by_ray(config | {})["head_start_ray_commands"] == ["ray stop", START]
 
 
 def test_what_grows_has_grown_from_one_look_to_the_next() -> None:

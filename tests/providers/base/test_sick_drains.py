@@ -106,6 +106,9 @@ def test_other_reasons_do_not_wait_for_each_other(told: Told) -> None:
 
 def test_a_node_that_is_well_again_before_its_turn_is_not_drained(told: Told) -> None:
     first, second = nodes_of(told, 2, sure=False)
+    told.tell(second, EventKind.SICK, "Unknown", acts=False)
+    told.cluster.round()
+    assert second in drains(told), "its devices are as they were found before"
     told.tell(second, EventKind.SICK, "Confirmed", acts=False)
     told.cluster.round()
     assert second not in drains(told)

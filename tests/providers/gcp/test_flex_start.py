@@ -13,7 +13,10 @@ import yaml
 from ray.autoscaler.v2.instance_manager.config import InstanceReconcileConfig
 
 from accel_scaling import timeouts
+from accel_scaling.cluster.capacity import CapacityEntry, CapacityType
+from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base.machine_end import EndedBy
+from accel_scaling.providers.gcp.capacity import with_capacity
 from tests.providers.gcp.test_machine_end import Head
 from tests.support.autoscaler_rounds import V2
 from tests.support.emulated_time import EmulatedTime, emulated_time
@@ -104,6 +107,16 @@ def test_what_google_would_refuse_of_an_order_is_refused_before_the_head(gce: Go
     sentence = refusal(config_with(gce, entry))
     assert sentence.startswith("provider.capacity.a100: ")
     assert says in sentence
+
+
+@pytest.mark.parametrize("key", ["maxRunDuration", "terminationTime"])
+def test_two_ends_of_one_machine_are_refused(key: str) -> None:
+    ends = {"maxRunDuration": {"seconds": "3600"}, "terminationTime": "2030-01-01T00:00:00Z"}[key]
+    entry = CapacityEntry(CapacityType.FLEX_START, run_for_s=86400.0)
+    with pytest.raises(
+        ClusterConfigError, match=rf"has run_for, and its node_config has scheduling\.{key}, which says"
+    ):
+        with_capacity("provider.capacity.a100", {"machineType": "a2-highgpu-1g", "scheduling": {key: ends}}, entry)
 
 
 class FlexHead(Head):

@@ -11,11 +11,13 @@ from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.verdicts import LABEL_VERDICT
+from accel_scaling.providers.gcp import placement_policies
 from accel_scaling.providers.gcp.capacity import with_capacity
+from accel_scaling.providers.gcp.placement import policy_name
 from accel_scaling.providers.gcp.reserved_launch import ReservedLaunches
 from accel_scaling.testing.gce.reservations import GceReservation
 from tests.providers.gcp.test_machine_end import Head
-from tests.support.gcp_provider import DISKS, ZONES, Google, config_of, google, provider_of, tags
+from tests.support.gcp_provider import DISKS, PROJECT, ZONES, Google, config_of, google, provider_of, tags
 
 A, B, C = ZONES
 TYPE, BLOCK_TYPE = "a2-highgpu-1g", "a4-highgpu-8g"
@@ -208,3 +210,22 @@ def test_the_head_is_not_drained_before_its_machine_ends(
     assert drains == []
     assert "as it was asked for; nothing is done about it" in caplog.text
     assert name in gce.machines()
+
+
+@pytest.mark.parametrize("theirs", ["", "theirs"])
+def test_a_reservation_is_used_with_its_own_placement_policy_or_with_none(
+    theirs: str, head: Reserving, gce: Google
+) -> None:
+    gce.reserve(GceReservation("mine", TYPE, 1, policy=theirs))
+    place = f"projects/{PROJECT}/regions/us-central1/resourcePolicies"
+    ours, reserved = policy_name("mine", "gpu", ZONES[0]), head.provider._resource("compute").reserved
+    placed = {"project_id": PROJECT, "region": "us-central1"}
+    placement_policies.make(reserved.reservations._compute, placed, "mine", ["theirs", ours])
+    head.launch_of(2, {"reserved": "mine"}, "spot", resourcePolicies=[f"{place}/{ours}"])
+    bought = {
+        one["scheduling"].get("provisioningModel", "STANDARD"): [
+            path.rpartition("/")[2] for path in one.get("resourcePolicies") or ()
+        ]
+        for one in gce.machines().values()
+    }
+    assert bought == {"STANDARD": [theirs] if theirs else [], "SPOT": [ours]}
