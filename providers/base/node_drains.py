@@ -277,10 +277,10 @@ class NodeDrains:
         """Terminate a machine; one whose end the cloud does not accept is asked for again in each round."""
         event = self._drains[node_id].event
         sentence = sentence_of(event)
+        self._stop_ray(node_id)
         # A sick one may be kept, outside of the cluster, for a person to look at.
         if event.kind is EventKind.SICK and self._gate.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
-            self._stop_ray(node_id)
             self._forget(node_id)
         elif self._cloud.end(node_id):
             logger.error("node %s of type %s is terminated after its drain: %s", node_id, node_type, sentence)
@@ -289,13 +289,17 @@ class NodeDrains:
         self._gate.gone(node_id)
 
     def _stop_ray(self, node_id: str) -> None:
-        """End the tasks of a machine that is kept: Ray ends none at a deadline, and on a sick device one may hang."""
+        """End what still runs on a machine: Ray ends nothing at a deadline.
+
+        On a machine that is kept, a task may hang at a sick device. If another one is terminated, Ray notices it by its
+        health checks 15 to 35 s later; told so, it starts the actors elsewhere at once.
+        """
         hosts = [one.node_id for one in self._hosts(node_id) if one.alive and one.node_id]
         try:
             if hosts:
                 self._ray.stop(hosts)
         except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
-            logger.warning("Ray still runs on node %s, which is kept; run `ray stop` there: %s", node_id, error)
+            logger.warning("Ray still runs on node %s: %s", node_id, error)
 
     def _forget(self, node_id: str) -> None:
         self._gate.drains.ended(node_id)

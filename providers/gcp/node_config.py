@@ -228,9 +228,11 @@ def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> di
 def _without_defaults(properties: dict[str, Any]) -> dict[str, Any]:
     """Return the properties of a template without what Google writes into each one: how machines are bought, if nobody
     says it. Left in, it would contradict `provider.capacity`, whose entries override it in a launch."""
-    given = properties.get("scheduling") or {}
+    given = properties.get("scheduling")
+    if not isinstance(given, dict):
+        given = {}
     scheduling = {key: value for key, value in given.items() if _DEFAULT_SCHEDULING.get(key, ...) != value}
-    rest = {key: value for key, value in properties.items() if key != "scheduling"}
+    rest = {key: value for key, value in properties.items() if key != "scheduling" or not isinstance(value, dict)}
     if rest.get("reservationAffinity") == {"consumeReservationType": "ANY_RESERVATION"}:
         del rest["reservationAffinity"]
     return {**rest, "scheduling": scheduling} if scheduling else rest

@@ -130,7 +130,7 @@ def test_a_label_against_the_node_config_is_noted_and_changes_no_price(
     printed = capsys.readouterr()
     assert "1.50" in printed.out
     assert "0.25" not in printed.out
-    said = "your labels say ray.io/market-type: spot, and its node_config makes it on-demand; yours is used"
+    said = "labels has ray.io/market-type: spot, and its machines are bought as on-demand"
     assert said in printed.out + printed.err
 
 

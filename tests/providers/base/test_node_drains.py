@@ -38,8 +38,10 @@ def test_a_node_that_is_not_drained_in_time_ends_at_the_deadline(told: Told) -> 
     told.tell(node, EventKind.INTERRUPTION, within_s=30)
     cluster.round(20)
     assert cluster.state(node) == "running"
+    assert told.stopped == []
     cluster.round(11)
     assert cluster.state(node) == "terminated"
+    assert told.stopped == [f"ray-{node}"], "told so, Ray starts its actors elsewhere at once"
 
 
 def test_a_sick_node_counts_once_like_a_refused_one_and_its_type_is_quarantined_in_the_end(told: Told) -> None:
