@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
@@ -12,6 +11,7 @@ from accel_scaling import timeouts
 from accel_scaling.providers.base import cluster_config
 from tests.support import aws_provider, gcp_provider
 from tests.support.aws_provider import EC2, region_fixture, shared_region_fixture
+from tests.support.aws_up import make_rays_profile
 from tests.support.documents import ROOT
 from tests.support.resolved import resolved
 
@@ -34,11 +34,7 @@ def config_of(name: str) -> dict[str, Any]:
 
 def on_ec2(name: str, region: EC2) -> tuple[Any, dict[str, Any]]:
     """The provider of an example as `ray up` resolves it, and its node_configs."""
-    iam = boto3.client("iam")
-    if not iam.list_instance_profiles()["InstanceProfiles"]:
-        iam.create_role(RoleName="ray-autoscaler-v1", AssumeRolePolicyDocument="{}")
-        iam.create_instance_profile(InstanceProfileName="ray-autoscaler-v1")
-        iam.add_role_to_instance_profile(InstanceProfileName="ray-autoscaler-v1", RoleName="ray-autoscaler-v1")
+    make_rays_profile()
     config = config_of(name)
     config["provider"]["region"] = aws_provider.REGION
     for node_type in config["available_node_types"].values():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 
@@ -14,6 +13,7 @@ from accel_scaling.cluster.networks import DEVICES, networks_of
 from accel_scaling.providers.base import cluster_config
 from tests.support import aws_provider, gcp_provider
 from tests.support.aws_provider import EC2
+from tests.support.aws_up import make_rays_profile
 from tests.support.documents import ROOT
 from tests.support.resolved import resolved
 
@@ -29,11 +29,7 @@ def _no_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 
 
 def test_the_p5_example_gets_its_network_from_its_block(region: EC2) -> None:
-    iam = boto3.client("iam")
-    if not iam.list_instance_profiles()["InstanceProfiles"]:
-        iam.create_role(RoleName="ray-autoscaler-v1", AssumeRolePolicyDocument="{}")
-        iam.create_instance_profile(InstanceProfileName="ray-autoscaler-v1")
-        iam.add_role_to_instance_profile(InstanceProfileName="ray-autoscaler-v1", RoleName="ray-autoscaler-v1")
+    make_rays_profile()
     region.reserve(f"{BLOCK}:kind=block,type=p5.48xlarge,count=2,zone={ZONE_OF_BLOCK}")
     text = (EXAMPLES / "aws-p5-efa.yaml").read_text(encoding="utf-8")
     config = yaml.safe_load(text.replace("subnet-0123456789abcdef0", region.subnets[ZONE_OF_BLOCK]))

@@ -124,6 +124,19 @@ class EC2:
     def zones(self, names: Any) -> list[str]:
         return sorted(self.machines()[name].placement.zone for name in names)
 
+    def requested(self) -> list[tuple[str, str, str]]:
+        """Each RunInstances: its market, its machine type and its zone."""
+        zones = {subnet: zone for zone, subnet in self.subnets.items()}
+        bodies = [request["body"] for name, request in self.calls if name == "RunInstances"]
+        return [
+            (
+                body.get("InstanceMarketOptions.MarketType", "on-demand"),
+                body["InstanceType"],
+                zones[body.get("SubnetId") or body["NetworkInterface.1.SubnetId"]],
+            )
+            for body in bodies
+        ]
+
     def count(self, operation: str) -> int:
         return sum(1 for name, _ in self.calls if name == operation)
 

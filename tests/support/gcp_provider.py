@@ -11,6 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import pytest
+
+from accel_scaling import timeouts
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
@@ -195,3 +198,12 @@ def wait_until(what: str, done: Callable[[], bool], timeout_s: float = 20) -> No
     while not done():
         assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
         time.sleep(0.02)
+
+
+@pytest.fixture(name="gce")
+def quick_google_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
+    """A local Compute Engine that is asked again at once."""
+    monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.001, 0.001))
+    monkeypatch.setattr(timeouts, "GCP_OPERATION_POLL_S", 0.005)
+    with google() as at:
+        yield at

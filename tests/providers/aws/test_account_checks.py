@@ -15,10 +15,11 @@ import pytest
 from accel_scaling.providers.aws import account_checks, ray_steps
 from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
 from tests.support.aws_account import use_account
+from tests.support.aws_up import make_rays_profile
 from tests.support.cluster import MODULE
 from tests.support.resolved import resolved
 
-REGION, PROFILE = "us-west-2", "ray-autoscaler-v1"
+REGION = "us-west-2"
 X86, ARM = "ami-12c6146b", "ami-0arm0000000000001"
 T4 = "available_node_types.t4.node_config"
 
@@ -30,11 +31,7 @@ def _account(monkeypatch: pytest.MonkeyPatch, moto_url: str, tmp_path: Path) -> 
     """moto as this process's account, with Ray's instance profile, whose making takes Ray half a minute."""
     use_account(monkeypatch, moto_url)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    iam = boto3.client("iam", REGION)
-    if not iam.list_instance_profiles()["InstanceProfiles"]:
-        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
-        iam.create_instance_profile(InstanceProfileName=PROFILE)
-        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+    make_rays_profile()
     yield
     for pair in ec2().describe_key_pairs()["KeyPairs"]:
         ec2().delete_key_pair(KeyName=pair["KeyName"])

@@ -31,15 +31,7 @@ def bought(region: EC2) -> list[str]:
 
 def asked(region: EC2) -> list[tuple[str, str]]:
     """Each RunInstances: its market and its zone."""
-    zones = {subnet: zone for zone, subnet in region.subnets.items()}
-    found = []
-    for name, request in region.calls:
-        if name == "RunInstances":
-            fields = request["body"]
-            market = fields.get("InstanceMarketOptions.MarketType", "on-demand")
-            subnet = fields.get("SubnetId") or fields["NetworkInterface.1.SubnetId"]
-            found.append((market, zones[subnet]))
-    return found
+    return [(market, zone) for market, _, zone in region.requested()]
 
 
 def test_spot_comes_first_and_what_it_lacks_is_bought_on_demand_in_the_same_launch(region: EC2) -> None:

@@ -29,24 +29,11 @@ def provider_with(head: Head | None = None, **provider: Any) -> Any:
     return made
 
 
-def asked(region: EC2) -> list[tuple[str, str, str]]:
-    """Each RunInstances: its market, its machine type and its zone."""
-    zones = {subnet: zone for zone, subnet in region.subnets.items()}
-    found = []
-    for name, request in region.calls:
-        if name == "RunInstances":
-            fields = request["body"]
-            market = fields.get("InstanceMarketOptions.MarketType", "on-demand")
-            subnet = fields.get("SubnetId") or fields["NetworkInterface.1.SubnetId"]
-            found.append((market, fields["InstanceType"], zones[subnet]))
-    return found
-
-
 def test_the_next_machine_type_is_launched_where_the_first_is_sold_out_in_every_zone(region: EC2) -> None:
     region.sold_out(FIRST)
     provider = provider_with()
     made = provider.create_node(node_config(region), tags(), 2)
-    assert [(machine, zone) for _, machine, zone in asked(region)] == [(FIRST, A), (FIRST, B), (SECOND, A)]
+    assert [(machine, zone) for _, machine, zone in region.requested()] == [(FIRST, A), (FIRST, B), (SECOND, A)]
     assert {one.instance_type for one in region.machines().values()} == {SECOND}
     provider.non_terminated_nodes({})
     for name in made:
@@ -68,7 +55,7 @@ def test_of_an_order_each_capacity_type_is_tried_with_every_machine_type_before_
     provider = provider_with(capacity={"a10g": ["spot", "on-demand"]})
     with pytest.raises(_ray.node_launch_exception()) as raised:
         provider.create_node(node_config(region), tags(), 1)
-    assert [(market, machine) for market, machine, zone in asked(region) if zone == A] == [
+    assert [(market, machine) for market, machine, zone in region.requested() if zone == A] == [
         ("spot", FIRST),
         ("spot", SECOND),
         ("on-demand", FIRST),
@@ -84,12 +71,12 @@ def test_what_is_sold_out_is_not_asked_again_while_it_is_in_quarantine(region: E
     provider.create_node(node_config(region), tags(), 1)
     region.calls.clear()
     provider.create_node(node_config(region), tags(), 1)
-    assert asked(region) == [("on-demand", SECOND, A)]
+    assert region.requested() == [("on-demand", SECOND, A)]
     region.sold_out()
     head.now_s += 61
     region.calls.clear()
     provider.create_node(node_config(region), tags(), 1)
-    assert asked(region) == [("on-demand", FIRST, A)], "after its time, the user's first choice comes first again"
+    assert region.requested() == [("on-demand", FIRST, A)], "after its time, the user's first choice comes first again"
 
 
 @pytest.mark.parametrize("what", ["closed", "internal"])
@@ -110,7 +97,7 @@ def test_a_reservation_is_used_by_the_machine_type_that_it_is_for(region: EC2, h
     head.now_s = region.now_s
     provider.create_node(node_config(region), tags(), 2)
     assert [one.capacity for one in region.launches] == ["reserved cr-1", "on-demand"]
-    assert [(machine, zone) for _, machine, zone in asked(region)] == [(SECOND, B), (FIRST, A)]
+    assert [(machine, zone) for _, machine, zone in region.requested()] == [(SECOND, B), (FIRST, A)]
 
 
 def list_of(*machines: str, **provider: Any) -> dict[str, Any]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from accel_scaling import timeouts
-from tests.support.gcp_provider import ZONES, Google, google, ours, tags, wait_until
+from tests.support.gcp_provider import ZONES, Google, ours, quick_google_fixture, tags, wait_until
+
+__all__ = ["quick_google_fixture"]
 
 TWO = ",".join(ZONES[:2])
-
-
-@pytest.fixture
-def gce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
-    monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.001, 0.001))
-    monkeypatch.setattr(timeouts, "GCP_OPERATION_POLL_S", 0.005)
-    with google() as at:
-        yield at
 
 
 def models(gce: Google) -> list[str]:

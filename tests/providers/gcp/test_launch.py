@@ -10,23 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling import _ray, timeouts
+from accel_scaling import _ray
 from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
 from accel_scaling.providers.gcp.calls import ListingFailedError
 from accel_scaling.quarantine.gate import Gate
 from tests.support.gcp_answers import KINDS, Spoilt, spoilt_answers
-from tests.support.gcp_provider import ZONES, Google, google, ours, tags, wait_until
+from tests.support.gcp_provider import ZONES, Google, ours, quick_google_fixture, tags, wait_until
+
+__all__ = ["quick_google_fixture"]
 
 TWO = ",".join(ZONES[:2])
 PAID = ("PROVISIONING", "STAGING", "RUNNING", "CREATING", "READY")
-
-
-@pytest.fixture
-def gce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
-    monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.001, 0.001))
-    monkeypatch.setattr(timeouts, "GCP_OPERATION_POLL_S", 0.005)
-    with google() as at:
-        yield at
 
 
 @pytest.fixture

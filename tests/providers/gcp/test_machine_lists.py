@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from accel_scaling import _ray, timeouts
+from accel_scaling import _ray
 from accel_scaling.cluster.machine_lists import MACHINES
 from accel_scaling.providers.gcp.teardown import for_reading
 from accel_scaling.testing.gce.reservations import GceReservation
-from tests.support.gcp_provider import DISKS, ZONES, Google, config_of, google, provider_of, tags
+from tests.support.gcp_provider import DISKS, ZONES, Google, config_of, provider_of, quick_google_fixture, tags
 from tests.support.resolved import resolved
+
+__all__ = ["quick_google_fixture"]
 
 FIRST, SECOND = "a3-highgpu-8g", "a3-megagpu-8g"
 TWO = ",".join(ZONES[:2])
 EXHAUSTED = "ZONE_RESOURCE_POOL_EXHAUSTED"
 
 pytestmark = pytest.mark.needs("ssh", "rsync")
-
-
-@pytest.fixture
-def gce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
-    monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.001, 0.001))
-    monkeypatch.setattr(timeouts, "GCP_OPERATION_POLL_S", 0.005)
-    with google() as at:
-        yield at
 
 
 def provider_and(gce: Google, **provider: Any) -> tuple[Any, dict[str, Any]]:
