@@ -41,7 +41,7 @@ EXAMPLES = {
 # What the cloud refuses: spot of the T4, and one of three zones. The same launch gets a machine in another way.
 REFUSED = {
     "aws-mixed": "g4dn.xlarge for t4 (spot): InsufficientInstanceCapacity",
-    "gcp-a3-multizone": "a3-highgpu-8g for h100: ZONE_RESOURCE_POOL_EXHAUSTED",
+    "gcp-a3-multizone": "a3-highgpu-8g for h100 (spot): ZONE_RESOURCE_POOL_EXHAUSTED",
 }
 # With Ray's own start commands, as those two are.
 AS_THEY_STAND = {"aws-mixed"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling import timeouts
 from accel_scaling.errors import RehearsalError
+from accel_scaling.message_text import shown
 from accel_scaling.testing.devices.device_faults import mixed, with_fault
 from accel_scaling.testing.faults import FaultKind, of_devices, of_start, read_faults
 from accel_scaling.testing.hosts.settings import HostKind
@@ -240,7 +241,7 @@ def below_home(folder: str) -> str:
             return str(path.relative_to(home))
     if not folder:
         return ""
-    raise RehearsalError(f"{folder!r} cannot be shared: hosts share a folder below their home, such as '~/runs'")
+    raise RehearsalError(f"{shown(folder)} cannot be shared: hosts share a folder below their home, such as '~/runs'")
 
 
 def sshd() -> str | None:
