@@ -132,11 +132,6 @@ def check_node_types(orders: Collection[str], node_types: Collection[str]) -> No
             )
 
 
-def entry_of(order: Sequence[CapacityEntry], key: str) -> CapacityEntry | None:
-    """Return the entry of an order by its key; None where it has none."""
-    return next((entry for entry in order if entry.key == key), None)
-
-
 def _order(key: str, given: Any) -> tuple[CapacityEntry, ...]:
     entries = given if isinstance(given, list) else [given]
     if not entries:

@@ -59,9 +59,13 @@ def check(cluster: Cluster) -> dict[str, AccelScalingError]:
     names = dict.fromkeys(node_type.machine.name for node_type in cluster.node_types.values())
     offered = _offered(region, cluster.provider.get("aws_credentials"), list(names))
     # The catalog's list of regions may be old: it counts only where EC2 may not be asked.
-    if offered is None:
-        cluster.check_offered()
-        return cluster.refused()
+    refusals = cluster.refused() if offered is None else _not_in(offered, region, cluster)
+    machine_lists.raised_or_noted(cluster, refusals)
+    return refusals
+
+
+def _not_in(offered: set[str], region: str, cluster: Cluster) -> dict[str, AccelScalingError]:
+    """Return the refusals of machines that a region does not offer, by their node types."""
     refusals: dict[str, AccelScalingError] = {}
     for node_type in cluster.node_types.values():
         if node_type.machine.name not in offered:
@@ -70,7 +74,6 @@ def check(cluster: Cluster) -> dict[str, AccelScalingError]:
                 f"{node_type.location}: EC2 does not offer {node_type.machine.name} in {region}; {regions}"
                 "choose another region or type"
             )
-    machine_lists.raised_or_noted(cluster, refusals)
     return refusals
 
 
